@@ -126,8 +126,14 @@ class Criterion:
         counted = self.counted(group)
         if not counted:
             raise NotApplicable(f"{self.name} finds nothing to score in the group of {group.root}")
-        stacked = torch.stack([self.member_scores(member) for member in counted])
-        return normalize(self.reduced(stacked), self.options.normalizer)
+        scores = [self.member_scores(member) for member in counted]
+        for member, one in zip(counted, scores, strict=True):
+            if one.shape != (group.units,):
+                raise ScoreError(
+                    f"{self.name} has scores of shape {tuple(one.shape)} for {member.name}; they "
+                    f"are one number a unit, of shape {(group.units,)}"
+                )
+        return normalize(self.reduced(torch.stack(scores)), self.options.normalizer)
 
 
 def checked_scores(criterion: Criterion) -> list[Tensor]:

@@ -29,8 +29,7 @@ class Cell(NamedTuple):
     mark: Mark = ""
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(NamedTuple):
     head: str
     numeric: bool = False
 
@@ -131,6 +130,11 @@ def interval(low: float, high: float) -> str:
     return f"[{points(low)}, {points(high)}]" if np.isfinite([low, high]).all() else "–"
 
 
+def spanned(value: float, low: float, high: float) -> str:
+    """`+0.10 [−0.10, +0.30]`; without an interval the number alone."""
+    return f"{points(value)} {interval(low, high)}".removesuffix(" –")
+
+
 def counts(row: Mapping[Any, Any]) -> str:
     """`wins/ties/losses` of a row; a dash where nothing was compared."""
     return "–" if absent(row["wins"]) else f"{row['wins']}/{row['ties']}/{row['losses']}"
@@ -199,8 +203,8 @@ def confidence(alpha: float) -> str:
 
 
 def capital(text: str) -> str:
-    """With a capital at the beginning, and the rest as it is."""
-    return text[:1].upper() + text[1:]
+    """With a capital at the beginning, and the rest as it is; mIoU has one of its own."""
+    return text if text[1:2].isupper() else text[:1].upper() + text[1:]
 
 
 def after(recovery: str) -> str:

@@ -25,6 +25,7 @@ class Metric(BaseModel, frozen=True, extra="forbid"):
     quality: str = "accuracy"  # what changes, in running text
     unit: str = "%"  # of shown values
     point: str = "point"  # of shown differences; one of them
+    sample: str = "image"  # what is trained on, scored by and tested on; one of them
     scale: float = 100.0  # what records hold, times this, is shown
     digits: int = 2  # of shown values, after the point
     least: float = 0  # of what records hold
@@ -61,9 +62,10 @@ class Metric(BaseModel, frozen=True, extra="forbid"):
         return self.ends[1] - self.ends[0]
 
     def named(self, name: str) -> str:
-        """A column, `retained_top1`, or `accuracy_change`, under this metric's name."""
+        """A column, `retained_top1`, `accuracy_change`, `images_scored`, in this metric's words."""
         changed = "accuracy_change" if self.name == STEM else f"{self.name}_change"
-        return name.replace(STEM, self.name).replace("accuracy_change", changed)
+        name = name.replace(STEM, self.name).replace("accuracy_change", changed)
+        return name.replace("images", f"{self.sample}s")
 
 
 TOP1 = Metric()

@@ -165,8 +165,7 @@ class Latency(_Frozen):
     @property
     def deployment(self) -> str:
         """Where it was measured, as people read it."""
-        one = Deployment(runtime=self.runtime, batch=self.batch_size, threads=self.threads)
-        return one.title
+        return Deployment(runtime=self.runtime, batch=self.batch_size, threads=self.threads).title
 
     @property
     def numbers(self) -> dict[str, float | None]:

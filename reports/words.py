@@ -43,12 +43,8 @@ def templates(*filters: Filter, **own: Any) -> Environment:
 class Words:
     """The texts of a YAML file of templates/, by what is told about and by part; read when used.
 
-    What stands under `alike` is said by several of them: filters of the others.
-
-    Args:
-        file: its name.
-        filters: as of `templates`.
-        known: names that its texts always know.
+    What stands under `alike` is said by several of them: filters of the others. `filters`: as of
+    `templates`. `known`: names that its texts always know.
     """
 
     def __init__(self, file: str, *filters: Filter, **known: Any) -> None:

@@ -139,7 +139,8 @@ def load_suite(
         raise SuiteError(f"{path}: {fault('unfollowed', keys=lost)}")
     keys = [one.partition("=")[0].strip() for one in overrides]
     if "suite" in keys and "description" not in keys:
-        others = [one for one, key in zip(overrides, keys, strict=True) if key != "suite"]
+        last = dict(zip(keys, overrides, strict=True))  # of a key given twice the last holds
+        others = [one for key, one in last.items() if key != "suite"]
         told = f"{content.get('suite')}, changed: {', '.join(others) or 'its name alone'}"
         return suite.model_copy(update={"description": told})
     if suite.at_scale and not suite.description:

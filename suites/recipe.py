@@ -146,7 +146,7 @@ class Recipe(Alteration):
         """
         if self.drop_last and images < self.batch_size:
             raise ValueError(
-                f"drop_last leaves nothing of {images} training images in batches of "
+                f"drop_last leaves nothing of {images} training samples in batches of "
                 f"{self.batch_size}; lower batch_size, or leave drop_last out"
             )
         return images // self.batch_size if self.drop_last else math.ceil(images / self.batch_size)

@@ -31,7 +31,6 @@ ONLY_IN = {
     "mlflow": ("bench/tracking/",),
     "matplotlib": ("reports/figures/",),
     "torchvision": ("bench/data/vision.py",),
-    "ray": ("bench/executors/ray.py",),
     "pebble": ("bench/executors/local.py",),
 }
 

@@ -49,6 +49,7 @@ def show_network(
     options: Sequence[str],
     plugins: Sequence[Path],
     shape: tuple[int, int, int],
+    task: str = "classification",
 ) -> None:
     """Say what can be pruned of a model for data of so many classes, channels and pixels a side.
 
@@ -61,7 +62,7 @@ def show_network(
         load_plugins(plugins)
         pairs = (one.partition("=") for one in options)
         given = {key: yaml.safe_load(value) for key, _, value in pairs}
-        network = built(ModelSpec(name=name, options=given), *shape)
+        network = built(ModelSpec(name=name, options=given), *shape, task=task)
     groups = network.structure.groups
     rows = [
         (one.root, str(one.units), str(one.channels_per_unit), str(len(one.members)))
@@ -75,7 +76,7 @@ def show_network(
     for what, said in facts(network):
         say(console, (f"{what}: ", "bold"), said)
     with console.status("scoring") as status:
-        why = unscored(network, shape[0], status.update)
+        why = unscored(network, task, status.update)
     able = sum(one.structured for one in criteria())
     say(console, ("criteria: ", "bold"), f"{able - len(why)} of {able} score it")
     if why:

@@ -318,6 +318,7 @@ def check(
     classes: Annotated[int, option("check.classes")] = 10,
     channels: Annotated[int, option("check.channels")] = 3,
     image_size: Annotated[int, option("check.image_size")] = 32,
+    task: Annotated[str, option("check.task")] = "classification",
 ) -> None:
     """Say whether a criterion keeps its promises, what it costs, and whom it ranks like.
 
@@ -326,7 +327,7 @@ def check(
     if name and model:
         raise typer.BadParameter("give a criterion or --model, not both")
     if model:
-        return show_network(console, model, options, plugin, (classes, channels, image_size))
+        return show_network(console, model, options, plugin, (classes, channels, image_size), task)
     raise typer.Exit(show_checks(console, name, plugin, results))
 
 

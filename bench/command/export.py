@@ -58,7 +58,7 @@ def write_export(
     recipe = read_recipe(folder)
     file = where / recipe.get("trial", {}).get("key", folder.name)[:12]
     if to == "onnx":
-        done = to_onnx(model, inputs, file.with_suffix(".onnx"))
+        done = to_onnx(model, inputs, file.with_suffix(".onnx"), recipe.get("input"))
         what = f"ONNX opset {done.opset}"
     elif to == "torch-export":
         done, what = to_torch_export(model, inputs, file.with_suffix(".pt2")), to
@@ -71,6 +71,8 @@ def write_export(
     size = done.file.stat().st_size / 1e6
     say(console, f"{done.file} ({size:.2f} MB): {what}, for batches of any size")
     say(console, f"outputs are at most {done.difference:.1e} of their size from torch's")
+    for key, value in recipe.get("input", {}).items():
+        say(console, f"{key}: {value}")
     if "trial" in recipe:
         _say_accuracy(console, done.run, Store(results), recipe["trial"]["key"], data_root)
 
@@ -81,7 +83,8 @@ def _say_accuracy(console: Console, run: Run, store: Store, key: str, data_root:
     if record is None or record.measurements is None:
         say(console, f"accuracy: not checked, as {store.root} has no record of the trial")
         return
-    spec = DatasetSpec.model_validate(record.identity["base"]["dataset"])
+    told = DatasetSpec.model_validate(record.identity["base"]["dataset"])
+    spec = DatasetSpec(**told.model_dump(exclude_defaults=True))  # as a suite says it
     data, then = load_dataset(spec, data_root, store.root), record.measurements.pruned.top1
     batches = data.test.batches(data.task.at_once)
     found = data.task.tally((run(inputs)[0], targets) for inputs, targets in batches).primary

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from criteria import Criterion, Group, Member, find_structure
+from criteria.evidence.batch import Loss, cross_entropy
 from criteria.gather import gather
 from criteria.network.weights import weight_structure
 from criteria.registry import Entry, create, find, scores_weights
@@ -23,7 +24,7 @@ from .networks import FAMILIES, build, labelled, permuted, random_orders
 from .watch import changes, marked, snapshot
 
 Batches = Sequence[tuple[Tensor, Tensor]]
-Task = tuple[str, Sequence[Group]]  # a criterion by name, and what it is to score
+Tasks = dict[Any, tuple[str, Sequence[Group]]]  # criteria by name, and what each is to score
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,14 +92,14 @@ def behaviours(names: Sequence[str], family: str) -> list[Behaviour]:
     tiny = case(family)
     alone = [_alone(name, family, tiny) for name in names]
     sound = [seen.entry for seen in alone if seen.alone.error is None and not seen.changed]
-    plain: dict[Any, Task] = {entry.name: (entry.name, units_of(entry, tiny)) for entry in sound}
-    weights: dict[Any, Task] = {
+    plain: Tasks = {entry.name: (entry.name, units_of(entry, tiny)) for entry in sound}
+    weights: Tasks = {
         (entry.name, "weights"): (entry.name, tiny.weight_groups)
         for entry in sound
         if scores_weights(entry.name, {})
     }
     members = [member for group in tiny.groups for member in group.members if member.scored]
-    louder: dict[Any, Task] = {}
+    louder: Tasks = {}
     for entry, loud in product([one for one in sound if one.structured], members):
         twin = _Louder(**{one.name: getattr(loud, one.name) for one in fields(loud)})
         parts = [[twin if one is loud else one for one in group.members] for group in tiny.groups]
@@ -125,7 +126,7 @@ def behaviours(names: Sequence[str], family: str) -> list[Behaviour]:
 
 
 def attempt(
-    model: nn.Module, tasks: Mapping[Any, Task], batches: Batches, seed: int = 0
+    model: nn.Module, tasks: Tasks, batches: Batches, seed: int = 0, loss: Loss = cross_entropy
 ) -> dict[Any, Scoring]:
     """Score by each criterion with one seed, in one pass; what one raises is its outcome."""
     criteria: dict[Any, Criterion] = {}
@@ -135,7 +136,7 @@ def attempt(
             criteria[key] = create(name, groups, {}, torch.Generator().manual_seed(seed))
         except Exception as error:
             scorings[key] = Scoring(error=error)
-    costs = gather(model, list(criteria.values()), batches, seed=seed)
+    costs = gather(model, list(criteria.values()), batches, loss, seed=seed)
     fresh = torch.Generator().manual_seed(seed).get_state()
     for (key, criterion), cost in zip(criteria.items(), costs, strict=True):
         try:

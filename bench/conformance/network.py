@@ -18,24 +18,26 @@ from ..pruning.network import Network
 from ..pruning.prune import prune
 from ..pruning.sound import examine
 from ..tasks.known import find_task
-from .behaviour import attempt
+from .behaviour import Tasks, attempt
 from .checks import not_finite, shape_fault
 
-LONGEST = 60.0  # seconds that a criterion may take on a few images
-IMAGES = 4
+LONGEST = 60.0  # seconds that a criterion may take on a few samples
+SAMPLES = 4
+TASK = "classification"  # where none is named
 
 
-def built(spec: ModelSpec, classes: int, channels: int, image_size: int) -> Network:
-    """A network as suites build it, traced with two images of noise.
+def built(spec: ModelSpec, classes: int, channels: int, size: int, task: str = TASK) -> Network:
+    """A network as suites build it for a task, traced with a few samples of noise.
 
     Raises:
         ModelError: it cannot be built, or does not fit such data.
+        PlanError: there is no such task.
         StructureError: it cannot be traced.
     """
-    task = find_task(Chosen(name="classification"))
-    shape = {"classes": classes, "channels": channels, "image_size": image_size}
-    noise = task.noise(shape, 2)
-    return Network.trace(fresh(spec, 0, noise, task, **shape).eval(), noise)
+    of = find_task(Chosen(name=task))
+    shape = dict(zip(of.sizes, (classes, size, channels), strict=False))
+    noise = of.noise(shape, SAMPLES)
+    return Network.trace(fresh(spec, 0, noise, of, **shape).eval(), noise)
 
 
 def facts(network: Network) -> Iterator[tuple[str, str]]:
@@ -64,20 +66,21 @@ def facts(network: Network) -> Iterator[tuple[str, str]]:
     yield "half of the MACs", f"{half.macs / half.dense_macs:.1%} kept, by l1, in {took}"
 
 
-def unscored(network: Network, classes: int, tell: Callable[[str], None]) -> dict[str, str]:
-    """Criteria that cannot score its channels on a few images of noise, and why."""
-    groups = network.structure.groups
-    draw = torch.Generator().manual_seed(0)
-    images = torch.randn(IMAGES, *network.inputs[0].shape[1:], generator=draw)
-    batches = [(images, torch.randint(classes, (IMAGES,), generator=draw))]
+def unscored(network: Network, task: str, tell: Callable[[str], None]) -> dict[str, str]:
+    """Criteria that cannot score its channels on a few samples of noise, and why."""
+    of, groups = find_task(Chosen(name=task)), network.structure.groups
+    with torch.no_grad():  # targets are what it finds least likely, so that there is a gradient
+        targets = of.outputs(network.model(*network.inputs)).argmin(1)
+    batches = [(network.inputs[0], targets)]
     why = {}
     for name in (one.name for one in criteria() if one.structured):
         tell(f"scoring by {name}")
         try:
             with within(LONGEST):
-                scoring = attempt(network.model, {name: (name, groups)}, batches)[name]
+                asked: Tasks = {name: (name, groups)}
+                scoring = attempt(network.model, asked, batches, loss=of.loss)[name]
         except Exception as error:
-            why[name] = str(error) or f"takes more than {LONGEST:.0f} s for {IMAGES} images"
+            why[name] = str(error) or f"takes more than {LONGEST:.0f} s for {SAMPLES} samples"
             continue
         fault = scoring.error or shape_fault(scoring, groups) or not_finite(scoring, groups)
         if fault:

@@ -24,7 +24,7 @@ from suites.problem import DatasetSpec, ModelSpec
 from ..plan.jobs import BaseJob
 from ..steps.bases import make_base
 from ..steps.workspace import Settings, Workspace
-from .behaviour import Batches, Scoring, attempt, behaviours
+from .behaviour import Batches, Scoring, Tasks, attempt, behaviours
 from .checks import inspect, not_finite, shape_fault
 from .finding import Finding, Verdict, fails
 from .networks import FAMILIES
@@ -85,7 +85,7 @@ def check_trained(name: str, results: Path) -> list[Finding]:
     if scores is None:
         said = "picks sets, gives no scores that could be ranked"
         return [spent, Finding(name, "ranks like", "trained", "not applicable", said)]
-    others = {
+    others: Tasks = {
         entry.name: (entry.name, case.groups)
         for entry in criteria()
         if entry.name != name

@@ -12,7 +12,7 @@ from torch import Tensor
 from .. import seeds
 from ..errors import DataError, fault
 from .images import ArrayImages, Normalization, resized
-from .reader import Source, Splits, image_shape, normalization, refuse_crops
+from .reader import Source, Splits, image_shape, normalization, preparation, refuse_crops
 
 
 def read_digits(source: Source) -> Splits:
@@ -97,4 +97,6 @@ def read_arrays(
     train, test = (split(*part) for part in parts)
     classes = max(int(labels.max()) for _, labels in parts) + 1
     shape = image_shape(classes, parts[0][0].shape[1], size)
-    return Splits(shape, train, test, [content, size, normalize.mean, normalize.std])
+    identity = [content, size, normalize.mean, normalize.std]
+    prepared = preparation(normalize, size, "both sides (torchvision, antialiased)", white=white)
+    return Splits(shape, train, test, identity, prepared=prepared)

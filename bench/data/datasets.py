@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,13 +36,15 @@ class Dataset:
     test: Images
     digest: str  # SHA-256 of what the samples are, how they are prepared, and of the split
     device: torch.device = CPU  # that batches are on
+    # How a sample becomes an input, in JSON, for whoever feeds a network elsewhere.
+    prepared: Mapping[str, Any] = field(default_factory=dict)
     # What networks are for there.
     task: Task = field(default_factory=lambda: find_task(Chosen(name="classification")))
 
     @property
     def classes(self) -> int:
         """How many classes an output has."""
-        return self.shape[self.task.categories]
+        return self.shape[self.task.sizes[0]]
 
     def noise(self) -> Tensor:
         """Two inputs of noise, to trace and to verify with: no data is looked at."""
@@ -103,7 +106,7 @@ def divide(source: Source, given: Splits, axes: Mapping[str, str | int]) -> Data
         order = torch.arange(len(pool)).flip(0)
     held_out = spec.held_out(len(pool))
     if held_out == len(pool):
-        raise DataError(f"{spec.name}: {len(pool)} training images leave none beside validation")
+        raise DataError(f"{spec.name}: {len(pool)} training samples leave none beside validation")
     chosen = {
         "train": pool[order[held_out:].sort().values],
         "validation": pool[order[:held_out].sort().values],
@@ -120,6 +123,7 @@ def divide(source: Source, given: Splits, axes: Mapping[str, str | int]) -> Data
         test=replace(given.test, chosen=chosen["test"]),
         digest=digest.hexdigest(),
         device=source.device,
+        prepared=given.prepared,
         task=task_of(spec),
     )
 

@@ -98,13 +98,13 @@ def _class_folders(
 ) -> Splits:
     """The splits of class folders; `how` says what a person has to put there."""
     there = _folder(source, root, train, how)
-    merged = _merged(there, classes)
+    merged, named = _merged(there, classes), list(classes or _class_names(there))
     if isinstance(test, float):
         both, draw = _listing(there, merged), generator("test-split", dataset="imagefolder")
         order = torch.randperm(len(both.labels), generator=draw)
         cut = max(1, round(test * len(order)))
         tested, trained = (part.sort().values.tolist() for part in order.tensor_split([cut]))
-        return read_pictures(source, [both.part(trained), both.part(tested)])
+        return read_pictures(source, [both.part(trained), both.part(tested)], named)
     of_test = _folder(source, root, test or test_folder(root).name, how)
     names = _class_names(there)
     if classes is None and _class_names(of_test) != names:
@@ -112,7 +112,7 @@ def _class_folders(
         raise DataError(
             f"{there} and {of_test} differ in their class folders: {', '.join(odd[:5])}"
         )
-    return read_pictures(source, [_listing(one, merged) for one in (there, of_test)])
+    return read_pictures(source, [_listing(one, merged) for one in (there, of_test)], named)
 
 
 def _folder(source: Source, root: Path, name: str, how: str) -> Path:

@@ -168,12 +168,17 @@ class FileImages(Images):
         def cut(image: Image.Image) -> Image.Image:
             size = self.image_size
             if not augment:
-                return centered(image, size, size if self.whole else round(size * 256 / 224))
+                return centered(image, size, size if self.whole else beyond(size))
             generator = torch.Generator().manual_seed(seed)
             image = (randomly_squared if self.whole else randomly_cropped)(image, size, generator)
             return varied(image, augment, jitter, generator)
 
         return torch.from_numpy(decode(file, cut)).permute(2, 0, 1)
+
+
+def beyond(size: int) -> int:
+    """The shorter side of an image of which a central square of `size` pixels is taken."""
+    return round(size * 256 / 224)
 
 
 def centered(image: Image.Image, size: int, shorter: int) -> Image.Image:

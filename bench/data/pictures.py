@@ -16,10 +16,10 @@ from reports.records import content_key
 
 from ..errors import DataError
 from ..store.sealed import holds, read_json, write_json, write_large
-from .images import IN_MEMORY, THREADS, ArrayImages, FileImages, Images, centered
+from .images import IN_MEMORY, THREADS, ArrayImages, FileImages, Images, beyond, centered
 from .known import find
 from .picture import Picture, decode, examined
-from .reader import Source, Splits, image_shape, normalization, refuse_crops
+from .reader import Source, Splits, image_shape, normalization, preparation, refuse_crops
 
 
 @dataclass(frozen=True)
@@ -130,8 +130,13 @@ def check_labels(what: str, labels: Sequence[Any]) -> None:
 Pictures = Listing | AtHand  # images of one split with their labels, in the same order
 
 
-def read_pictures(source: Source, listings: Sequence[Pictures]) -> Splits:
-    """Splits of RGB images: decoded once if small, read batch by batch if not."""
+def read_pictures(
+    source: Source, listings: Sequence[Pictures], names: Sequence[str] = ()
+) -> Splits:
+    """Splits of RGB images: decoded once if small, read batch by batch if not.
+
+    `names` are those of the classes, where they have any.
+    """
     known = find(source.spec.name)
     content = [listing.identity(source.cache) for listing in listings]
     fixed = known and known.contents
@@ -154,7 +159,10 @@ def read_pictures(source: Source, listings: Sequence[Pictures]) -> Splits:
     train, test = map(split, listings, content)
     classes = 1 + max(max(one.labels) for one in listings)
     identity = [content, size, normalize.mean, normalize.std, source.spec.crops]
-    return Splits(image_shape(classes, 3, size), train, test, identity)
+    shorter = size if small or source.spec.crops == "whole" else beyond(size)
+    how = f"RGB, shorter side to {shorter} (Pillow, bilinear), central square of {size} pixels"
+    prepared = preparation(normalize, size, how, names)
+    return Splits(image_shape(classes, 3, size), train, test, identity, prepared=prepared)
 
 
 def decoded(listing: Pictures, identity: object, size: int, cache: Path) -> Tensor:

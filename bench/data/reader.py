@@ -1,7 +1,7 @@
 """What a reader of a dataset is asked for, what it returns, and how its pixels are normalised."""
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from inspect import signature
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -46,6 +46,8 @@ class Splits:
     test: Images
     identity: object  # JSON that is equal for equal samples
     by_position: bool = False  # whether the end of `train` is held out, not a draw
+    # How a sample becomes an input, in JSON, for whoever feeds a network elsewhere.
+    prepared: Mapping[str, Any] = field(default_factory=dict)
 
 
 def image_shape(classes: int, channels: int, image_size: int) -> dict[str, int]:
@@ -97,6 +99,19 @@ def normalization(spec: DatasetSpec, default: str | Normalization, channels: int
             f"have {channels}; leave it out, or say none"
         )
     return normalize
+
+
+def preparation(
+    normalize: Normalization,
+    size: int,
+    resized: str,
+    classes: Sequence[str] = (),
+    white: float = 255,
+) -> dict[str, Any]:
+    """How an image becomes an input, for whoever feeds a network elsewhere."""
+    named = {"classes": list(classes)} if classes else {}
+    pixels = {"image_size": size, "resized": resized, "divided_by": white}
+    return {**pixels, **asdict(normalize), **named}
 
 
 def refuse_keys(spec: DatasetSpec, *keys: str) -> None:

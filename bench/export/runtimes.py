@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import io
+import json
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -33,12 +34,15 @@ class Written:
     opset: int | None = None  # of ONNX
 
 
-def to_onnx(model: nn.Module, inputs: tuple[Any, ...], file: Path) -> Written:
+def to_onnx(
+    model: nn.Module, inputs: tuple[Any, ...], file: Path, about: Mapping[str, Any] | None = None
+) -> Written:
     """Write a network in eval mode as ONNX, and hold its outputs in onnxruntime against torch's.
 
     Args:
         inputs: arguments of the forward; the first dimension of tensors is the batch, of any size
             in the file.
+        about: what the file's metadata shall hold.
 
     Raises:
         ExportError: the extra `export` is missing, the network cannot be written for batches of any
@@ -49,6 +53,9 @@ def to_onnx(model: nn.Module, inputs: tuple[Any, ...], file: Path) -> Written:
     with _refused("ONNX"):
         found = torch.onnx.export(program, (), dynamo=True, verbose=False)
         assert found is not None
+        found.model.metadata_props.update(
+            {key: json.dumps(value) for key, value in (about or {}).items()}
+        )
         content = found.model_proto.SerializeToString()
     written(file, content)
     try:

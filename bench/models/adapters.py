@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 from torch_pruning.ops import ElementWisePruner
 
+from ..tasks.task import logits_in
 from .vit import SelfAttention, Unit
 
 
@@ -40,7 +41,7 @@ def logits_alone(model: nn.Module) -> nn.Module:
     kind = type(model)
 
     def forward(self: nn.Module, *inputs: Any, **named: Any) -> Any:
-        return kind.forward(self, *inputs, **named).logits
+        return logits_in(kind.forward(self, *inputs, **named))
 
     model.__class__ = type(kind.__name__, (kind,), {"forward": forward})
     return model

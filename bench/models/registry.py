@@ -18,10 +18,9 @@ from suites.faults import no_such
 from suites.files import read_yaml
 from suites.problem import ModelSpec
 
-from ..data.reader import options_of
 from ..errors import ModelError, at_fault
 from ..export.recipe import Call, call
-from ..tasks.task import Task
+from ..tasks.task import Task, logits_in
 from .checkpoint import load_checkpoint
 from .constructors import (
     ARCHITECTURES,
@@ -82,9 +81,13 @@ def fresh(spec: ModelSpec, seed: int, inputs: Tensor, task: Task, **shape: int) 
     except StructureError as error:
         raise ModelError(f"{spec.name}, on inputs {list(inputs.shape)}: {error}") from error
     with torch.random.fork_rng(devices=[]), torch.no_grad():
-        for when, found in (("", copied(plain).eval()), (" in training", copied(plain).train())):
-            if misfit := task.misfit(found(inputs), inputs, shape):
+        for when, twin in (("", copied(plain).eval()), (" in training", copied(plain).train())):
+            if misfit := task.misfit(found := twin(inputs), inputs, shape):
                 raise ModelError(f"{spec.name} gives{when} {misfit}")
+    if logits_in(found) is not found:  # criteria that look at outputs know nothing of mappings
+        from .adapters import logits_alone
+
+        plain = logits_alone(plain)
     return plain.train()
 
 
@@ -190,6 +193,8 @@ def _from_torchvision(spec: ModelSpec, shape: dict[str, Any]) -> Call:
 
 def _check_options(spec: ModelSpec, builder: Callable[..., Any], taken: Collection[str]) -> None:
     """Options are the builder's other parameters, of their types; numbers count from 1."""
+    from ..data.reader import options_of
+
     options_of(spec.name, spec.options, builder, taken, strict=True, wrong=ModelError)
     for name, value in spec.options.items():
         if type(value) is int and value < 1:

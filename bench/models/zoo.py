@@ -9,15 +9,20 @@ from torch import nn
 from ..data.vision import torchvision
 from ..errors import ModelError
 from ..export.recipe import Call, call
+from .adapters import logits_alone
 from .vit import PrunableViT, Unit, make_prunable
 
-AUXILIARY = ("aux1", "aux2", "AuxLogits")  # second outputs of GoogLeNet and Inception
+AUXILIARY = ("aux1", "aux2", "AuxLogits", "aux_classifier")  # second outputs, for training
 
 
 def names() -> list[str]:
     """The names of all networks of torchvision that classify images, or their pixels."""
-    models = torchvision.models
-    return [*models.list_models(module=models), *models.list_models(module=models.segmentation)]
+    return [*torchvision.models.list_models(module=torchvision.models), *segmenting()]
+
+
+def segmenting() -> list[str]:
+    """The names of those that classify pixels, with outputs in a mapping."""
+    return torchvision.models.list_models(module=torchvision.models.segmentation)
 
 
 def torchvision_model(
@@ -41,7 +46,7 @@ def torchvision_model(
     how = _arguments(name, classes, image_size)
     model = downloaded(name, weights) if weights else torchvision.models.get_model(name, **how)
     for auxiliary in AUXILIARY:
-        if hasattr(model, auxiliary):
+        if getattr(model, auxiliary, None) is not None:
             setattr(model, auxiliary, None)
             setattr(model, "aux_logits", False)  # noqa: B010 - mypy takes it for a module
     if isinstance(model, torchvision.models.VisionTransformer) and model.image_size != image_size:
@@ -54,14 +59,14 @@ def torchvision_model(
     make_prunable(model, attention)
     if isinstance(model, PrunableViT) and weights is None:
         model.draw_head()
-    return model
+    return logits_alone(model) if name in segmenting() else model
 
 
 def _arguments(name: str, classes: int, image_size: int) -> dict[str, Any]:
     options: dict[str, Any] = {"weights": None, "num_classes": classes}
     if name.startswith("vit_"):
         options["image_size"] = image_size
-    if name in torchvision.models.list_models(module=torchvision.models.segmentation):
+    if name in segmenting():
         options["weights_backbone"] = None
     if name in ("googlenet", "inception_v3"):
         options["init_weights"] = True  # without it they warn that the default will change
@@ -114,14 +119,13 @@ def downloaded(name: str, weights: str) -> nn.Module:
 
 
 def _fit_classes(model: nn.Module, classes: int) -> None:
-    """Outputs of given weights for other classes: a new layer in place of the last."""
-    name, old = [
-        each for each in model.named_modules() if isinstance(each[1], nn.Linear | nn.Conv2d)
-    ][-1]
-    if isinstance(old, nn.Linear) and old.out_features != classes:
-        model.set_submodule(name, nn.Linear(old.in_features, classes))
-    elif isinstance(old, nn.Conv2d) and old.out_channels != classes:
-        model.set_submodule(name, nn.Conv2d(old.in_channels, classes, 1))
+    """Outputs of given weights for other classes: a new last layer, or two that are added up."""
+    layers = [each for each in model.named_modules() if isinstance(each[1], nn.Linear | nn.Conv2d)]
+    beside, given = layers[-1][0].rpartition(".")[0], len(layers[-1][1].weight)
+    for name, old in layers if given != classes else ():
+        if name.rpartition(".")[0] == beside and len(old.weight) == given:
+            sizes, pixels = (old.weight.shape[1], classes), isinstance(old, nn.Conv2d)
+            model.set_submodule(name, nn.Conv2d(*sizes, 1) if pixels else nn.Linear(*sizes))
 
 
 def _fit_channels(model: nn.Module, channels: int, keep: bool) -> None:

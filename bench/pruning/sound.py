@@ -10,8 +10,10 @@ from torch import nn
 from criteria import StructureError
 from criteria.network.cut import halves, verify
 from criteria.network.given import copied
+from criteria.network.modes import evaluated
 
 from ..errors import fault
+from ..export.runtimes import outputs, resized
 from .cost import ChannelCost, count_macs, count_params
 from .network import Network, Removed
 
@@ -22,6 +24,7 @@ def examine(network: Network) -> float:
     Weights are drawn anew for it, as factors that start at zero would hide a wrong cut. Returns the
     largest difference of the outputs, relative to their size; raises StructureError, with layers.
     """
+    _refuse_lost_batch(network)
     apart = verify(lively(copied(network.model)), network.inputs, network.structure)
     removed = halves(network.structure.groups)
     try:
@@ -30,6 +33,23 @@ def examine(network: Network) -> float:
         unknown = ", ".join(network.cost.unmodelled) or "which, nobody knows"
         raise StructureError(f"{error}: {unknown}") from error
     return apart
+
+
+def _refuse_lost_batch(network: Network) -> None:
+    """Raises StructureError where one sample gives outputs of another form than several."""
+    with evaluated(network.model):
+        several = outputs(network.model, network.inputs)
+        try:
+            alone = outputs(network.model, resized(network.inputs, 1))
+        except Exception as error:  # of the user's forward
+            said = f"{type(error).__name__}: {error}"
+            raise StructureError(f"the network does not run on one sample: {said}") from error
+    for one, many in zip(alone, several, strict=True):
+        if one.shape != (1, *many.shape[1:]):
+            raise StructureError(
+                f"of one sample the network makes {[*one.shape]}, of {len(many)} {[*many.shape]}; "
+                "a batch of one has to keep its first dimension (a `squeeze` may take it away)"
+            )
 
 
 def recount(network: Network, removed: Removed, pruned: nn.Module) -> dict[ChannelCost, int]:

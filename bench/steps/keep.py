@@ -38,12 +38,13 @@ def keep_network(job: TrialJob, workspace: Workspace) -> str | None:
         why = record.failure and record.failure.message
         return why or "made again, here and now, it gives other numbers than its record"
     network, thin, pruned = made[0]
-    about = {"trial": {"key": job.key, **job.labels.model_dump()}}
+    about: dict[str, Any] = {"trial": {"key": job.key, **job.labels.model_dump()}}
     if job.path.unstructured:
         about["weights"] = thin.sizes["weights"]
     else:
         about["kept"] = network.kept_by_layer(thin.removed)
     data = workspace.base(job.at.base).data
+    about["input"] = data.prepared
     call = plain_constructor(job.at.base.model, **data.shape)
     try:
         keep(workspace.store.network(job.key), pruned, network.inputs, call, about)

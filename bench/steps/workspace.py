@@ -221,7 +221,7 @@ class Workspace:
         if wanted.images > len(data.train):
             raise DataError(
                 f"calibration.images = {wanted.images}, but {data.name} has only "
-                f"{len(data.train)} training images"
+                f"{len(data.train)} training samples"
             )
         order = torch.randperm(len(data.train), generator=generator("calibration", **at.axes))
         batches = data.train.batches(

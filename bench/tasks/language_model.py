@@ -18,7 +18,7 @@ class LanguageModel(Task):
     """Tokens [n, length] -> logits [n, length, vocabulary]; targets are the next tokens."""
 
     metric: ClassVar[Metric] = METRICS["language-model"]
-    categories: ClassVar[str] = "vocabulary"
+    sizes: ClassVar[tuple[str, ...]] = ("vocabulary", "length")
     positions: ClassVar[int] = 1
     at_once: ClassVar[int] = 64
     unfit: ClassVar[Mapping[str, str]] = dict.fromkeys(

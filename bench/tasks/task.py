@@ -31,12 +31,19 @@ class Tally:
     others: dict[str, float] = field(default_factory=dict)  # names tell their units
 
 
+def logits_in(found: Any) -> Any:
+    """A network's logits, in a mapping or not, as transformers and torchvision give them."""
+    keys = [one for one in ("logits", "out") if isinstance(found, Mapping) and one in found]
+    return found[keys[0]] if keys else found
+
+
 class Task:
     """Outputs of which every position is classified, by cross-entropy; a subclass says the rest."""
 
     options_type: ClassVar[type[Options]] = Options
     metric: ClassVar[Metric] = TOP1  # what networks are compared by
-    categories: ClassVar[str] = "classes"  # what the shape of the data calls their number
+    # What the shape of the data calls the number of categories, their size, and what else there is.
+    sizes: ClassVar[tuple[str, ...]] = ("classes", "image_size", "channels")
     nothing: ClassVar[int] = -100  # a target that counts for nothing
     positions: ClassVar[int] = 99  # the first dimension of inputs of which every place has outputs
     at_once: ClassVar[int] = 500  # samples that are evaluated in one batch
@@ -53,17 +60,15 @@ class Task:
 
     def outputs(self, found: Any) -> Tensor:
         """What of a network's outputs is the prediction: logits [n, classes, ...]."""
-        if isinstance(found, Mapping):  # as transformers and torchvision give them
-            found = found["logits" if "logits" in found else "out"]
-        return found
+        return logits_in(found)
 
     def misfit(self, found: Any, inputs: Tensor, shape: Mapping[str, int]) -> str:
         """What a network's outputs for these inputs are where the task does not take them."""
         keys = f" of {', '.join(map(repr, found))}" if isinstance(found, Mapping) else ""
-        if not (isinstance(found, torch.Tensor) or (keys and {*found} & {"logits", "out"})):
+        if not isinstance(logits_in(found), torch.Tensor):
             kind = f"a {type(found).__name__}{keys}"
             return f"{kind}, not logits; let its forward return these alone, or as 'logits'"
-        fits = [len(inputs), shape[self.categories], *inputs.shape[self.positions :]]
+        fits = [len(inputs), shape[self.sizes[0]], *inputs.shape[self.positions :]]
         if (given := list(self.outputs(found).shape)) == fits:
             return ""
         how = "its constructor is told how many by a parameter such as num_classes, or `options`"

@@ -118,7 +118,7 @@ def metrics(record: Record) -> list[tuple[str, float, int]]:
         if name.endswith("_ratio"):
             row[f"{name.removesuffix('_ratio')}_percent"] = 100 * row[name]
     found, measured = named(row), record.measurements
-    found |= {f"work/images_{name}": float(x) for name, x in measured.phases.items()}
+    found |= {spoken().named(f"work/images_{at}"): float(x) for at, x in measured.phases.items()}
     for one in measured.latency:
         numbers = {name: x for name, x in one.numbers.items() if x is not None}
         place = one.deployment.replace(", ", "-").replace(" ", "")

@@ -149,7 +149,7 @@ class Batch:
         """`[samples, classes]` on the CPU, where all is drawn: the network's softmax.
 
         Raises:
-            NotApplicable: the targets are no classes, and no probabilities of them.
+            NotApplicable: the targets are no classes, one a sample, or probabilities of them.
         """
         with torch.no_grad():
             outputs = self.model(self.images)
@@ -160,8 +160,8 @@ class Batch:
             classes = self.targets.dim() == 2 and bool((sums - 1).abs().max() < 1e-3)
         if not flat or not classes:
             raise NotApplicable(
-                "labels are drawn from the softmax over classes, and these outputs or targets are "
-                "of no classes"
+                "labels are drawn from the softmax over classes, of which a sample has one; here "
+                "it has none, or several"
             )
         return outputs.softmax(1).cpu()
 

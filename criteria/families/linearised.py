@@ -15,7 +15,7 @@ ACTIVATIONS = (
 )
 NOT_LINEAR = (
     {"softmax", "scaled_dot_product_attention", "multi_head_attention_forward"}
-    | {"sigmoid", "sigmoid_", "hardsigmoid"}
+    | {"sigmoid", "sigmoid_", "hardsigmoid", "embedding"}
     | {"group_norm", "instance_norm"}
 )
 

@@ -8,7 +8,7 @@ from suites.schema import Suite
 
 from ..declared import Declaration, footing
 from ..records import Labels, Record, of_its_metric
-from . import by_problem, cells, noise, over_problems
+from . import by_problem, cells, over_problems
 from .best import against_best
 from .changes import changes
 from .equal_cost import at_equal_cost
@@ -79,7 +79,7 @@ def analyse(
         equal_cost=at_equal_cost(scored),
         ranking=ranking,
         standing=against_best(scored, ranking),
-        noise=noise.noise(scored.averaged),
+        noise=cells.noise(scored.averaged),
         published=ours_and_published(suite, problems, scored.trials),
         footing=stands,
     )

@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..formats import Mark
 from .cells import Scores
 from .ranking import MethodRanks
 
 OVER = "all problems"
+MARKED: Mapping[str, Mark] = {"best": "best", "near": "near"}  # standings that tables mark
 COLUMNS = ["recovery", "problem", "method", "n", "mean", "sd", "standing"]
 
 

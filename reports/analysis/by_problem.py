@@ -39,10 +39,9 @@ def paired(scored: Scores) -> pd.DataFrame:
             if not known.issuperset(keys):
                 continue
             said = [f"{key[2]}: {missing[key]}" for key in keys if key in missing]
-            places.append(
-                {"problem": problem, **vars(one)}
-                | {"failed": WHO[keys[0] in lost, keys[1] in lost], "reason": "; ".join(said)}
-            )
+            failed = WHO[(keys[0] in lost) + 2 * (keys[1] in lost)]
+            place = {"problem": problem, **vars(one), "failed": failed}
+            places.append(place | {"reason": "; ".join(said)})
             parts.append(over_bases)
     table = pd.DataFrame(places).reindex(columns=COLUMNS)
     if table.empty:

@@ -21,6 +21,7 @@ from ..records import Labels, Outcome, Record, budget_words, frame, others
 from .comparisons import Averaged, Comparison, comparisons, planned
 
 CELL = ["problem", "recovery", "method", "budget"]
+_LABELS = ("dataset", "model", "cost", "matched_to")  # that all trials of a cell share
 LOST = ("failed", "timed_out", "infeasible")  # columns of trials without a result
 
 
@@ -88,15 +89,13 @@ def cells(
     rows = []
     for key, labels in planned.items():
         row: dict[str, Any] = dict(zip(CELL, key, strict=True))
-        first = labels[0]
-        row |= {"dataset": first.dataset, "model": first.model}
-        row |= {"matched_to": first.matched_to, "cost": first.cost}
+        row |= {name: getattr(labels[0], name) for name in _LABELS}
         row |= {"expected": len(labels), "done": done.get(key, 0)}
         row |= {how: lost[key, how] for how in LOST}
         row["complete"] = row["expected"] == row["done"]
         row["bases"] = len({one.base for one in labels})
         rows.append(row | means[key] if row["complete"] else row)
-    columns = [*CELL, "dataset", "model", "cost", "matched_to", "expected", "done", *LOST]
+    columns = [*CELL, *_LABELS, "expected", "done", *LOST]
     columns += ["complete", "bases", *_MEANS, *others(trials)]
     return pd.DataFrame(rows).reindex(columns=columns)
 
@@ -180,6 +179,18 @@ def _reached(
 
 def _over_repeats(averaged: Averaged) -> Averaged:
     return {key: found.mean(axis=1) for key, found in averaged.items()}
+
+
+def noise(averaged: Averaged) -> pd.DataFrame:
+    """One row a finished (problem, recovery, method), of retained top-1 over budgets, in points.
+
+    Columns: `base_sd` and `repeat_sd` (nested variance components), `base_share` (of the variance),
+    `aa_sd` (of the difference of two runs of this method on the same bases). A repeat redraws the
+    calibration images and, where there is recovery, its order: without recovery `repeat_sd` is the
+    calibration's noise, with it that of both. NaN: one base, or one repeat.
+    """
+    rows = [(*key, *statistics.noise(values)) for key, values in averaged.items()]
+    return pd.DataFrame(rows, columns=[*CELL[:3], *statistics.Noise._fields])
 
 
 def failures(table: pd.DataFrame) -> dict[tuple[str, str, str], str]:

@@ -57,15 +57,12 @@ def compare_methods(
     suite: Suite, records: Sequence[Record], expected: Sequence[Labels], method: str, reference: str
 ) -> MethodDifference:
     """Compare two methods of a suite; arguments otherwise as `reports.build.build_report`."""
-    comparison = Comparison("control", method, reference)
-    of_suite = comparisons(suite)
-    others = [one for one in of_suite if {one.method, one.reference} != {method, reference}]
-    declared = len(others) < len(of_suite)
-    if not declared:  # every other pair of the suite, each in one direction
-        pairs = combinations(suite.method_names, 2)
-        unlike = [one for one in pairs if set(one) != {method, reference}]
-        others = [Comparison("control", *one) for one in unlike]
-    family = [comparison, *others]
+    pair, family = {method, reference}, comparisons(suite)
+    declared = any({one.method, one.reference} == pair for one in family)
+    if not declared:  # every pair of the suite, each in one direction
+        family = [Comparison("control", *two) for two in combinations(suite.method_names, 2)]
+    others = [one for one in family if {one.method, one.reference} != pair]
+    family = [Comparison("control", method, reference), *others]
     needed = course(suite, records, expected).needed
     scored = scores(suite, of_plan(suite, records, needed), needed, family)
     by_problem, over_problems = (

@@ -16,12 +16,7 @@ from ..statistics import Ends, Floats, Look, MeanDifference, on_these_problems
 Averaged = dict[tuple[str, str, str], Floats]  # of (problem, recovery, method)
 Family = Literal["control", "matched"]
 Word = Literal["better", "worse", "equivalent", "mixed", "undecided", "not compared"]
-WHO = {  # whether the method failed, whether the reference did
-    (False, False): "",
-    (True, False): "method",
-    (False, True): "reference",
-    (True, True): "both",
-}
+WHO = ("", "method", "reference", "both")  # failed; the reference counts twice
 
 
 @dataclass(frozen=True)
@@ -72,13 +67,8 @@ def planned(there: Collection[tuple[str, str]], declared: Sequence[Comparison]) 
 def scores_of(
     by_base: Averaged, methods: Sequence[tuple[str, str]], problems: Sequence[str]
 ) -> Floats:
-    """[methods, problems, bases] scores; NaN where one failed, or stopped at fewer bases.
-
-    Args:
-        by_base: [bases] of each.
-        methods: (recovery, method) of each.
-        problems: in order.
-    """
+    """[methods, problems, bases] scores of each (recovery, method); NaN where one failed, or
+    stopped at fewer bases."""
     most = max((len(one) for one in by_base.values()), default=0)
     cube = np.full((len(methods), len(problems), most), np.nan)
     for row, (recovery, method) in enumerate(methods):
@@ -100,10 +90,8 @@ def welch_in_groups(
 ) -> MeanDifference:
     """Welch's tests of many comparisons at once, each among those of its own group.
 
-    Args:
-        cube: [rows, problems, bases] differences.
-        groups: [rows] what rows of one spread share: a recovery, or a problem under it.
-        floor: as of `statistics.on_these_problems`.
+    `cube`: [rows, problems, bases] differences. `groups`: [rows] what rows of one spread share: a
+    recovery, or a problem under it. `floor`: as of `statistics.on_these_problems`.
     """
     found = np.full((3, len(cube)), np.nan)
     for group in dict.fromkeys(groups):

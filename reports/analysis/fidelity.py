@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -85,10 +86,7 @@ def statistics_of(fidelity: Fidelity) -> dict[str, float]:
     within = statistics.correlation_within(fidelity.score, fidelity.change, fidelity.group)
     regrets = [statistics.regret(fidelity.score, fidelity.change, share) for share in SHARES]
     return {
-        "spearman": over_all.spearman,
-        "spearman_within": within.spearman,
-        "kendall": over_all.kendall,
-        "kendall_within": within.kendall,
+        **dict(zip(CORRELATIONS, chain(*zip(over_all, within, strict=True)), strict=True)),
         **{name: one.normalised for name, one in zip(NORMALISED, regrets, strict=True)},
         **{name: one.absolute for name, one in zip(REGRETS, regrets, strict=True)},
         "ceiling": statistics.noise_ceiling(*fidelity.halves),
@@ -136,13 +134,11 @@ def _methods(trials: pd.DataFrame, expected: Sequence[Labels], level: float) -> 
     done = dict(iter(trials.groupby(PLACE, sort=False)))
     rows = []
     for (problem, method), labels in planned.items():
-        finished = done.get((problem, method))
+        finished = done.get((problem, method), trials[:0])
         row: dict[str, Any] = {"problem": problem, "method": method}
-        row["bases"] = len({one.base for one in labels})
-        row["expected"] = len(labels)
-        row["done"] = 0 if finished is None else len(finished)
-        row["complete"] = row["done"] == row["expected"]
-        if finished is not None and row["complete"]:
+        row |= {"bases": len({one.base for one in labels}), "expected": len(labels)}
+        row |= {"done": len(finished), "complete": len(finished) == len(labels)}
+        if row["complete"]:
             row["score_s"] = float(finished["score_s"].mean())
             per_base = finished.groupby("base")[list(STATISTICS)].mean()
             for name in STATISTICS:  # within what each can be

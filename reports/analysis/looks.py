@@ -54,12 +54,7 @@ def course(suite: AnySuite, records: Sequence[Record], expected: Sequence[Labels
     Up to the first look all trials are needed. At a look, once all of its trials have ended, the
     comparisons are decided that can be; those that cannot go on to the next with both of their
     methods, under the recovery in question. A comparison that failures leave undecided for good
-    does not go on. A suite without looks needs its whole plan.
-
-    Args:
-        suite: with `analysis.looks`.
-        records: of its trials; others do not count.
-        expected: the labels of its whole plan.
+    does not go on. A suite without looks needs its whole plan, of which `expected` are the labels.
     """
     if not isinstance(suite, Suite) or not suite.analysis.looks:
         return Course(list(expected), [], [], frozenset(), len(expected))

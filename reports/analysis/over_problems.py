@@ -20,6 +20,7 @@ from .cells import Scores, failures
 from .comparisons import WHO, Word, bounded, differences, looks_of, welch_in_groups, word
 
 SIGNS = ("wins", "ties", "losses")
+NUMBERS = ["mean", "low", "high", "joint_low", "joint_high", "p", "p_adjusted", "bases", "look"]
 COLUMNS = [
     *("family", "recovery", "method", "reference", "of", "n_problems", "failed", "bases"),
     *("mean", "low", "high", "joint_low", "joint_high", "p", "p_adjusted", "word", "why"),
@@ -71,11 +72,8 @@ def decided(
 ) -> tuple[pd.DataFrame, Floats]:
     """What each comparison is called, at the look that decides it, or the last that it reached.
 
-    Args:
-        cube: [comparisons, problems, bases] differences.
-        looks: those of the suite.
-        suite: gives alpha and the ROPE.
-        recoveries: [comparisons] under which each is made.
+    `cube`: [comparisons, problems, bases] differences. `looks`: those of the suite. `recoveries`:
+    [comparisons] under which each is made.
 
     Returns:
         A row a comparison; and the differences that the row is about: those up to its look, of the
@@ -83,8 +81,7 @@ def decided(
     """
     m = len(cube)
     alpha, rope = suite.analysis.alpha, suite.analysis.rope
-    numbers = ["mean", "low", "high", "joint_low", "joint_high", "p", "p_adjusted", "bases", "look"]
-    table = pd.DataFrame(index=range(m), columns=numbers, dtype=float).assign(word="undecided")
+    table = pd.DataFrame(index=range(m), columns=NUMBERS, dtype=float).assign(word="undecided")
     bases = (~np.isnan(cube)).sum(axis=2)
     used = cube.copy()
     open_ = np.ones(m, dtype=bool)
@@ -99,24 +96,16 @@ def decided(
         # Those that have stopped still say how far bases spread.
         whole_family = welch_in_groups(used, recoveries)
         found = MeanDifference(*(one[reached] for one in vars(whole_family).values()))
-        each = bounded(alone.interval(1 - alpha))
+        each = bounded(alone.interval(1 - alpha)) if len(looks) == 1 else (np.nan, np.nan)
         joint = bounded(found.interval(1 - look.alpha / m))
         words = [word(*ends, rope) for ends in zip(*joint, strict=True)]
         fewest = bases[reached].min(axis=1, where=whole[reached], initial=cube.shape[2])
         fewest = np.minimum(fewest, look.bases)
-        values = {
-            "mean": found.mean,
-            "low": each.low if len(looks) == 1 else np.nan,
-            "high": each.high if len(looks) == 1 else np.nan,
-            "joint_low": joint.low,
-            "joint_high": joint.high,
-            "p": found.p_values,
-            "p_adjusted": np.minimum(m * found.p_values * alpha / look.alpha, 1),
-            "bases": fewest,
-            "look": fewest,
-            "word": words,
-        }
-        table.loc[reached, list(values)] = pd.DataFrame(values, index=reached)
+        adjusted = np.minimum(m * found.p_values * alpha / look.alpha, 1)
+        numbers = (found.mean, *each, *joint, found.p_values, adjusted, fewest, fewest)
+        values = dict(zip(NUMBERS, numbers, strict=True))
+        table.loc[reached, NUMBERS] = pd.DataFrame(values, index=reached)
+        table.loc[reached, "word"] = words
         open_[reached] = [one == "undecided" for one in words]
     return table, used
 
@@ -135,7 +124,7 @@ def _described(
         for role in ("method", "reference")
     )
     found: dict[str, Any] = dict(row)
-    found |= {"of": len(problems), "n_problems": blocks.size, "failed": WHO[method, reference]}
+    found |= {"of": len(problems), "n_problems": blocks.size, "failed": WHO[method + 2 * reference]}
     if not blocks.size:
         return found | {"word": "not compared", "why": "no problem has both"}
     typical = statistics.hodges_lehmann(blocks)

@@ -33,9 +33,9 @@ class PlannedTest:
 
     name: str  # of the statement
     family: int  # tests that share the level
-    power: float  # of a difference of `TYPICAL`, at the level of one of the family
-    detects: float | None  # the difference that is found with 80 % power; None where none is
-    unit: str  # of differences: base SDs, or SDs over problems
+    power: float = 0.0  # of a difference of `TYPICAL`, at the level of one of the family
+    detects: float | None = None  # the difference that is found with 80 % power; None: none is
+    unit: str = "base SDs"  # of differences; or SDs over problems
     why_not: str = ""  # why nothing can be told, else empty
 
 
@@ -88,28 +88,25 @@ def leading_test(layout: Layout) -> PlannedTest:
 def sampling_test(layout: Layout) -> PlannedTest:
     """The test for other datasets and models."""
     few = f"it takes {FEWEST_LEVELS} datasets or models that vary, not {layout.levels}"
-    why_not = few if layout.levels < FEWEST_LEVELS else ""
-    level = layout.alpha / layout.comparisons
-    power = partial(statistics.power_of_blocks, layout.levels, level=level)
     name = "for problems like these, against the control"
-    return _planned(name, layout.comparisons, "SDs over problems", power, why_not)
+    test = PlannedTest(name, layout.comparisons, unit="SDs over problems")
+    if layout.levels < FEWEST_LEVELS:
+        return replace(test, why_not=few)
+    return _powered(test, partial(statistics.power_of_blocks, layout.levels), layout)
 
 
 def _over_bases(name: str, problems: int, family: int, layout: Layout) -> PlannedTest:
     """A test of means over so many problems whose sample is their bases."""
     few = f"it takes {FEWEST_BASES} bases per problem, not {layout.bases}"
-    why_not = few if layout.bases < FEWEST_BASES else ""
-    level = layout.alpha / family
-    power = partial(statistics.power_on_these, problems, layout.bases, level=level)
-    return _planned(name, family, "base SDs", power, why_not)
+    if layout.bases < FEWEST_BASES:
+        return PlannedTest(name, family, why_not=few)
+    power = partial(statistics.power_on_these, problems, layout.bases)
+    return _powered(PlannedTest(name, family), power, layout)
 
 
-def _planned(
-    name: str, family: int, unit: str, power: Callable[[float], float], why_not: str
-) -> PlannedTest:
-    if why_not:
-        return PlannedTest(name, family, 0.0, None, unit, why_not)
-    return PlannedTest(name, family, power(TYPICAL), statistics.detectable(power), unit)
+def _powered(test: PlannedTest, of: Callable[..., float], layout: Layout) -> PlannedTest:
+    power = partial(of, level=layout.alpha / test.family)
+    return replace(test, power=power(TYPICAL), detects=statistics.detectable(power))
 
 
 def advice(layout: Layout) -> list[tuple[str, float]]:

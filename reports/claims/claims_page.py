@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any, get_args
 
-from ..formats import interval, markdown_row, points
+from ..formats import markdown_row, spanned
 from ..records import Record
 from ..words import templates
 from .claim_file import Claim
@@ -77,10 +77,8 @@ def what_we_found(rows: Sequence[Judgement]) -> str:
 
 def size(one: Judgement) -> str:
     """A difference and its interval, in points; empty where there is none."""
-    if one.interval is None:
-        return ""
-    span = interval(one.interval.low, one.interval.high)
-    return points(one.interval.mean) + (f" {span}" if span != "–" else "")
+    of = one.interval
+    return "" if of is None else spanned(of.mean, of.low, of.high)
 
 
 def percents(span: Sequence[float]) -> str:

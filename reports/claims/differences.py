@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import cache
 from itertools import groupby, islice, product
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,8 +26,7 @@ from .claim_file import DENSE, Range
 Missing = tuple[str, str, float]  # a trial that is not there: method, outcome, budget
 
 
-@dataclass(frozen=True)
-class Differences:
+class Differences(NamedTuple):
     """Method minus reference on one problem, in points of retained top-1."""
 
     bases: dict[str, float]  # by the hash of their weights

@@ -56,13 +56,7 @@ def drawn(
     Columns: `problem`, `recovery`, `method`, `dot` (the base of a small dot), `budget`,
     `cost_percent` (kept), `top1`, `low`, `high` (percent; t-interval over bases, for the dense
     network one standard deviation), `n` (bases); of latency also `cost_low` and `cost_high`, a 95 %
-    interval over rounds.
-
-    Args:
-        table: cells.
-        trials: those of the cells.
-        dense: one row a base.
-        cost: `macs`, `params` or `latency`: the x axis.
+    interval over rounds. `cost`: `macs`, `params` or `latency`: the x axis.
     """
     names = {"top1_low": "low", "top1_high": "high", "bases": "n"}
     table = table[table["complete"].astype(bool)].rename(columns=names)

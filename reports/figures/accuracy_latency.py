@@ -11,7 +11,7 @@ from ..metric import spoken
 from .captions import plotted
 from .panels import MANY, by_panel, entries, legend, tiled
 from .plot import Plot
-from .style import DASHED, ONE_COLUMN, TWO_COLUMNS, Look
+from .style import DASHED, Look
 
 _ACROSS = 3  # deployments beside one another; more are in the table
 
@@ -25,8 +25,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     places, problems = data["deployment"].unique()[:_ACROSS], data["problem"].unique()[:MANY]
     data = data[data["deployment"].isin(places) & data["problem"].isin(problems)]
     panels = by_panel(data, problem=problems, deployment=places)
-    width = ONE_COLUMN if len(places) == 1 else TWO_COLUMNS
-    figure, axes = tiled(len(panels), len(places), width, 2.2, 0.4)
+    figure, axes = tiled(len(panels), len(places), 2.2, 0.4)
     there = in_order(data["method"], looks)
     for ((problem, deployment), shown), ax in zip(panels.items(), axes, strict=True):
         for name in there:

@@ -12,7 +12,7 @@ from .captions import COSTS, plotted
 from .panels import ALL_PROBLEMS, MANY, by_panel, entries, legend, tiled
 from .plot import Plot
 from .rows import bold, left_out, places, row_grid
-from .style import GREY, ONE_COLUMN, TWO_COLUMNS, Look
+from .style import GREY, Look
 
 _DIFFER = 0.5  # percent of the dense cost, below which two costs say the same
 
@@ -74,8 +74,7 @@ def _curves(
     """A row of panels a problem, a column a cost."""
     there = in_order([one for rows in panels.values() for one in rows["method"]], looks)
     across = others if others > 1 else min(3, len(panels))
-    width = ONE_COLUMN if across == 1 else TWO_COLUMNS
-    figure, axes = tiled(len(panels), across, width, 2.3, 0.3)
+    figure, axes = tiled(len(panels), across, 2.3, 0.3)
     for ((problem, other), shown), ax in zip(panels.items(), axes, strict=True):
         for name in there:
             rows = shown[shown["method"] == name].sort_values("x")

@@ -18,7 +18,7 @@ from .focus import focus, mark_below
 from .panels import tiled
 from .plot import Plot
 from .rows import DOT, with_dots
-from .style import QUIET, TWO_COLUMNS, Look
+from .style import QUIET, Look
 
 _ACROSS = 6
 
@@ -36,8 +36,8 @@ def drawn(results: Results, recovery: str) -> pd.DataFrame:
     by_budget = cells.groupby(["method", "budget"], sort=False)
     gain = by_budget["retained_top1"]
     data = pd.DataFrame({"cost_percent": by_budget[f"{results.axis}_percent"].mean()})
-    data = data.assign(mean=gain.mean(), low=gain.min(), high=gain.max(), n=gain.size(), dot="")
-    data = data.assign(unit="problems").reset_index()
+    data = data.assign(mean=gain.mean(), low=gain.min(), high=gain.max(), n=gain.size())
+    data = data.assign(unit="problems", dot="").reset_index()
     if len(results.problems) == 1:
         trials = results.trials[results.trials["recovery"] == recovery]
         by_base = trials.groupby(["method", "budget", "base"])["retained_top1"].mean()
@@ -67,7 +67,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         if data["method"].nunique() < 2:
             continue
         names = [name for name in data["method"].unique() if name != control]
-        figure, axes = tiled(len(names), _ACROSS, TWO_COLUMNS, 1.12, 0.5, sharex=True, sharey=True)
+        figure, axes = tiled(len(names), _ACROSS, 1.12, 0.5, sharex=True, sharey=True)
         curves = {str(name): rows for name, rows in data.groupby("method", sort=False)}
         low = focus([rows["mean"][rows["dot"] == ""].min() for rows in curves.values()])
         top = data.loc[data["dot"] == "", "mean"].max()

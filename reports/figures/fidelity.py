@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,8 +27,7 @@ BINS = 10  # of predicted rank, for the line of medians
 BLUE, ORANGE = "#0072B2", "#E69F00"
 
 
-@dataclass(frozen=True)
-class Series:
+class Series(NamedTuple):
     """One statistic of the dot plot."""
 
     column: str
@@ -142,7 +141,7 @@ def _dot_plot(
     columns = min(len(problems), 4)
     width = 2.9 * columns + 0.06 * max(len(name) for name in names) + 0.4
     height = (0.1 + 0.05 * len(series)) * len(names) + 0.55
-    figure, axes = tiled(len(problems), columns, width, height, 0.5, sharex=True, sharey=True)
+    figure, axes = tiled(len(problems), columns, height, 0.5, width, sharex=True, sharey=True)
     panels = dict(zip(problems, axes, strict=True))
     for problem, ax in panels.items():
         rows = data[data["problem"] == problem]
@@ -178,7 +177,7 @@ def _scatter(units: pd.DataFrame, order: Sequence[str], rho: dict[str, float]) -
     size = 1.6 if columns > 4 else 1.9  # inches
     letters = int(15 * size) - 5  # of a name that fits over a panel, with its ρ
     width, height = size * columns + 0.5, 0.78 * size + 0.25
-    figure, axes = tiled(len(names), columns, width, height, 0.35, sharex=True, sharey=True)
+    figure, axes = tiled(len(names), columns, height, 0.35, width, sharex=True, sharey=True)
     changes = units["change"].to_numpy(dtype=float)
     sizes = np.abs(changes[changes != 0])  # the scale is linear up to a power of ten near these
     knee = float(10.0 ** np.floor(np.log10(np.median(sizes)))) if sizes.size else 1.0

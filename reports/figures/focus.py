@@ -62,13 +62,8 @@ def mark_below(
 ) -> None:
     """Triangles at the lower edge for points of curves below it, with the range of their numbers.
 
-    Args:
-        ax: the panel, with the limits of its axes.
-        rows: columns `method`, `x`, `y`, `at`.
-        x, y: names of the columns that are drawn.
-        at: the column of which equal values stand at one place, and share one text.
-        looks: colour of every method.
-        most: texts that the panel has room for; the others are triangles alone.
+    Of `rows` the columns `x` and `y` are drawn, of each `method`. Equal values of the column `at`
+    stand at one place, and share one text; the panel has room for `most` of these.
     """
     low = ax.get_ylim()[0]
     below = rows[rows[y] < low]

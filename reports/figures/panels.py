@@ -2,9 +2,8 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 from matplotlib.artist import Artist
@@ -21,8 +20,7 @@ MANY = 4  # problems beyond which panels wrap, or are averaged where each proble
 ALL_PROBLEMS = "all problems"
 
 
-@dataclass(frozen=True)
-class Panel:
+class Panel(NamedTuple):
     """One panel of a grid."""
 
     ax: Axes
@@ -35,18 +33,12 @@ class Panel:
 
 
 def tiled(
-    count: int, across: int, width: float, height: float, margin: float, **shared: Any
+    count: int, across: int, height: float, margin: float, width: float = 0, **shared: Any
 ) -> tuple[Figure, list[Axes]]:
-    """So many panels, line by line.
-
-    Args:
-        count: of panels.
-        across: panels a line.
-        width: of the figure, in inches.
-        height: of a line.
-        margin: what the figure is higher than its lines.
-        shared: `sharex` and `sharey` of matplotlib.
-    """
+    """So many panels, `across` a line. In inches: the height of a line, what the figure is higher
+    than its lines, and its width: unless given, one column of a page, or two for several panels.
+    `shared`: `sharex` and `sharey` of matplotlib."""
+    width = width or (ONE_COLUMN if across == 1 else TWO_COLUMNS)
     lines = math.ceil(count / across)
     figure = Figure(figsize=(width, height * lines + margin))
     axes = figure.subplots(lines, across, squeeze=False, **shared)
@@ -59,10 +51,7 @@ def grid(
     data: pd.DataFrame, height: float, x_label: str, y_label: str, sharex: bool = True
 ) -> tuple[Figure, list[Panel]]:
     """A row a problem of the data, a column a recovery, as high as so many inches; they wrap where
-    either stands alone or rows are many. The lowest and the first of each line name the axes.
-
-    One panel is as wide as a column of a page, more are as wide as two.
-    """
+    either stands alone or rows are many. The lowest and the first of each line name the axes."""
     problems, recoveries = list(data["problem"].unique()), list(data["recovery"].unique())
     wraps = len(problems) == 1 or len(recoveries) == 1 or len(problems) > MANY
     if wraps:  # recovery by recovery
@@ -70,8 +59,7 @@ def grid(
     else:
         places = list(product(problems, recoveries))
     across = min(_ACROSS, len(places)) if wraps else len(recoveries)
-    width = ONE_COLUMN if across == 1 else TWO_COLUMNS
-    figure, axes = tiled(len(places), across, width, height, 0.4, sharex=sharex)
+    figure, axes = tiled(len(places), across, height, 0.4, sharex=sharex)
     for ax in axes[-across:]:
         ax.tick_params(labelbottom=True)
         ax.set_xlabel(x_label)

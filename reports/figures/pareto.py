@@ -29,17 +29,12 @@ _KEYS = ["problem", "recovery", "method"]
 
 def score_cost(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     """Against seconds of scoring, where methods differ in them."""
-    data = drawn(results, "score_s")
-    data = data.assign(x=data["score_s"].clip(lower=SHORTEST_S))
-    yield from _plots("score_cost", data, results, looks, "scoring time (s)", timed=True)
+    return _plots("score_cost", results, looks, timed=True)
 
 
 def training_cost(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     """Against all training images, where methods differ in them."""
-    data = drawn(results, "images_trained")
-    data = data.assign(x=data["images_trained"] / 1000)
-    label = "training images after the base (thousands)"
-    yield from _plots("training_cost", data, results, looks, label, timed=False)
+    return _plots("training_cost", results, looks, timed=False)
 
 
 def drawn(results: Results, cost: str) -> pd.DataFrame:
@@ -86,15 +81,14 @@ def drawn(results: Results, cost: str) -> pd.DataFrame:
 
 
 def _plots(
-    name: str,
-    data: pd.DataFrame,
-    results: Results,
-    looks: Mapping[str, Look],
-    label: str,
-    *,
-    timed: bool,
+    name: str, results: Results, looks: Mapping[str, Look], *, timed: bool
 ) -> Iterator[Plot]:
     """Of the panels whose methods do not all cost the same: the others say nothing of it."""
+    cost, label = "images_trained", f"training {spoken().sample}s after the base (thousands)"
+    if timed:
+        cost, label = "score_s", "scoring time (s)"
+    data = drawn(results, cost)
+    data = data.assign(x=data[cost].clip(lower=SHORTEST_S) if timed else data[cost] / 1000)
     several = data.groupby(_KEYS[:2])["x"].transform("nunique") > 1
     data = data[several].reset_index(drop=True)
     if data.empty:

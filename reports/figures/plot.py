@@ -2,9 +2,8 @@
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 from matplotlib import rc_context
@@ -18,8 +17,7 @@ _GAP = 0.08  # inches between the titles of two panels
 _NO_ENGINE: Any = {"figure.constrained_layout.use": False}
 
 
-@dataclass(frozen=True)
-class Plot:
+class Plot(NamedTuple):
     """A figure before it is written."""
 
     name: str
@@ -30,8 +28,7 @@ class Plot:
     alt: str
 
 
-@dataclass(frozen=True)
-class Drawing:
+class Drawing(NamedTuple):
     """A figure on disk and what the page says about it."""
 
     name: str

@@ -60,13 +60,8 @@ def places(ax: Axes) -> dict[str, int]:
 def row_grid(
     panels: Sequence[Sequence[str]], across: int, looks: Mapping[str, Look]
 ) -> tuple[Figure, list[Axes]]:
-    """Panels line by line, each with rows of its own; of very many, those `in_view`.
-
-    Args:
-        panels: of each the names of its rows, from the top.
-        across: panels a line.
-        looks: which methods are coloured.
-    """
+    """Panels, `across` a line, each with rows of its own, named from the top; of very many, those
+    `in_view`."""
     most = most_rows(len(panels), across)
     panels = [in_view(names, most, looks) for names in panels]
     lines = [panels[at : at + across] for at in range(0, len(panels), across)]
@@ -102,13 +97,8 @@ def with_dots(
 ) -> pd.DataFrame:
     """The rows, and where bases are too few for an interval, a row each instead of the interval.
 
-    Args:
-        rows: columns `low`, `high`, `n` (bases), and that of the value.
-        of_bases: gives the values of a row's bases.
-        value: the column whose mean over bases it is.
-
-    Returns:
-        With the column `dot`: `base 0` and so on, empty of the rows that were there.
+    Rows have columns `low`, `high`, `n` (bases) and that of the value, a mean over what `of_bases`
+    gives of a row. The column `dot` is added: `base 0` and so on, empty of the rows there were.
     """
     few = (rows["n"] < FEWEST_BASES) | rows["low"].isna()
     few &= rows[value].notna()
@@ -126,15 +116,11 @@ def with_dots(
 def dots(ax: Axes, rows: pd.DataFrame, looks: Mapping[str, Look], *held: float) -> None:
     """A dot and a bar a row, in the look of its method; `missing` where there is no number.
 
-    The axis shows `focus` of the means and what is `held`; what lies beyond, or runs out, is marked
-    at the edge.
+    The axis shows `focus` of the means and what is `held`, of which the first stands for one more
+    method; what lies beyond, or runs out, is marked at the edge.
 
-    Args:
-        ax: the panel.
-        rows: columns `row` (its name on the axis), `method`, `mean`, `low`, `high`, and `dot`:
-            where that is not empty, the row is a small dot beside the mean.
-        looks: colour and marker of every method.
-        held: values that the axis holds in any case; the first stands for one more method.
+    `rows`: columns `row` (its name on the axis), `method`, `mean`, `low`, `high`, and `dot`: where
+    that is not empty, the row is a small dot beside the mean.
     """
     means = rows.loc[rows["dot"] == "", "mean"].dropna()
     if len(means):  # room for those in focus; an interval or a small dot may run out

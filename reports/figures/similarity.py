@@ -79,10 +79,8 @@ def _tree(matrix: pd.DataFrame) -> Floats:
 def similarity_plot(matrix: pd.DataFrame, label: str, flat: str = "constant") -> Figure:
     """A square a pair, with numbers in percent where they can be read, below a dendrogram.
 
-    Args:
-        matrix: from `similarity`, `overlap` or `mean_agreement`; NaN stays blank.
-        label: of the colours; they run from -1 to 1 where there is something negative.
-        flat: what is said of methods that rank nothing.
+    NaN stays blank. Colours run from -1 to 1 where there is something negative. `flat`: what is
+    said of methods that rank nothing.
     """
     values = matrix.to_numpy(dtype=float)
     ranked = matrix.notna().any(axis=1)

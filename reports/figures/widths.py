@@ -1,6 +1,8 @@
 """What is kept of every layer, methods side by side, and which methods keep alike."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -62,9 +64,8 @@ def drawn(results: Results) -> pd.DataFrame:
     Recoveries leave widths as they are: each method's first finished one stands for all.
     """
     masks = results.suite.budgets.unstructured
-    order = {name: place for place, name in enumerate(results.recoveries)}
     sizes: dict[str, dict[str, int]] = {}  # of a problem, in the order of its network
-    parts: dict[tuple[str, str], dict[str, list[dict[str, float]]]] = {}
+    parts: dict[tuple[str, str, str], list[dict[str, float]]] = defaultdict(list)
     for labels, found in results.at_the_tightest():
         counts = found.weights if masks else found.widths
         if counts:
@@ -73,18 +74,14 @@ def drawn(results: Results) -> pd.DataFrame:
             layers = sorted(counts, key=lambda layer: place.get(layer, len(place)))
             sizes.setdefault(labels.problem, {layer: counts[layer][1] for layer in layers})
             shares = {layer: 100 * counts[layer][0] / counts[layer][1] for layer in layers}
-            key = (labels.problem, labels.method)
-            parts.setdefault(key, {}).setdefault(labels.recovery, []).append(shares)
+            parts[labels.problem, labels.method, labels.recovery].append(shares)
     rows = []
-    for problem in results.problems:
-        for method in (one.name for one in results.suite.methods):
-            by_recovery = parts.get((problem, method))
-            if by_recovery is None:
-                continue
-            networks = by_recovery[min(by_recovery, key=order.__getitem__)]
+    for problem, method in product(results.problems, results.suite.methods):
+        of_recoveries = (parts[problem, method.name, one] for one in results.recoveries)
+        if networks := next(filter(None, of_recoveries), None):
             means = pd.DataFrame(networks).mean()
             rows += [
-                (problem, method, layer, all_, means[layer], len(networks))
+                (problem, method.name, layer, all_, means[layer], len(networks))
                 for layer, all_ in sizes[problem].items()
             ]
     return pd.DataFrame(rows, columns=["problem", "method", "layer", "of", "kept", "n"])

@@ -13,7 +13,7 @@ from ..analysis.best import OVER
 from ..analysis.changes import COSTS
 from ..analysis.power import sampling_test
 from ..analysis.results import Results
-from ..formats import after, capital, confidence, interval, number, points, ranged, shown
+from ..formats import after, capital, confidence, number, points, ranged, shown, spanned
 from ..metric import spoken
 from ..records import budget_words
 from ..statistics import FEWEST_BASES
@@ -130,11 +130,10 @@ def _view(rows: pd.DataFrame, results: Results) -> View:
 def _mark(row: Mapping[Any, Any], control: str, told: bool) -> Mark:
     """A row; its word only where something may be told."""
     word = "control" if row["method"] == control else row["verdict"] if told else "–"
-    span, apart = interval(row["low"], row["high"]), interval(*(row[one] for one in AGAINST))
     texts = [
         shown(row["top1"]),
-        f"{points(row['change'])} {span}".removesuffix(" –"),
-        f"{points(row['against'])} {apart}".removesuffix(" –"),
+        spanned(row["change"], row["low"], row["high"]),
+        spanned(row["against"], *(row[one] for one in AGAINST)),
         *(number(row[one], digits).text for one, digits in zip(COSTS, (3, 3, 2), strict=True)),
         "–" if pd.isna(word) else word,
     ]

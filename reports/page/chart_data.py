@@ -6,7 +6,6 @@ Texts are made here, by the functions that make those of all tables; the script 
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from markupsafe import Markup
@@ -34,8 +33,7 @@ class Switch(NamedTuple):
     options: Sequence[tuple[str, str]]
 
 
-@dataclass(frozen=True)
-class View:
+class View(NamedTuple):
     """What one setting of all switches shows."""
 
     marks: Sequence[Mark]  # highest value first, those without one last
@@ -49,8 +47,7 @@ class View:
         return [self.reference, *(one for one in self.marks if one.name in self.shown)]
 
 
-@dataclass(frozen=True)
-class Board:
+class Board(NamedTuple):
     """All views of a page."""
 
     value: str  # what is drawn, with its unit

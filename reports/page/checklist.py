@@ -3,8 +3,7 @@ a suite was measured to do meets or misses it; what is alike for all suites is i
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from suites.schema import Suite
 
@@ -26,8 +25,7 @@ PAIRS, POINTS, SEEDS = 3, 5, 5  # that the list asks for
 WORDS = Words("checklist.yaml", latency.aa_range)
 
 
-@dataclass(frozen=True)
-class Item:
+class Item(NamedTuple):
     """One thing asked, whether it is met, and why."""
 
     asked: str

@@ -27,6 +27,7 @@ def glossary() -> dict[str, str]:
         "Top-1 accuracy": capital(of.full),
         "accuracy": of.quality,
         "in points": f"in {of.points}",
+        "image": of.sample,
     }
     worded = partial(re.compile("|".join(words)).sub, lambda found: words[found[0]])
     said = (term for term in GLOSSARY if term != "points" or of == TOP1)

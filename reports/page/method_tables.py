@@ -10,7 +10,6 @@ from ..analysis import best
 from ..analysis.results import Results
 from ..formats import (
     Cell,
-    Mark,
     Table,
     counts,
     interval,
@@ -19,6 +18,7 @@ from ..formats import (
     points,
     shown,
     signed,
+    spanned,
     whole,
 )
 from .captions import captioned
@@ -39,14 +39,13 @@ def standing_table(results: Results, recovery: str) -> Table:
     return captioned("standing", recovery, results, body, places=places, marked=marked)
 
 
-_MARKS: dict[str, Mark] = {"best": "best", "near": "near"}
-
-
 def _standing(row: dict[Any, Any]) -> Cell:
     if row["standing"] == "missing":
         return Cell("–")
     spread = "" if pd.isna(row["sd"]) else f" ± {shown(row['sd'])}"
-    return Cell(points(row["mean"]) + spread, float(row["mean"]), _MARKS.get(row["standing"], ""))
+    return Cell(
+        points(row["mean"]) + spread, float(row["mean"]), best.MARKED.get(row["standing"], "")
+    )
 
 
 def rank_table(results: Results, recovery: str) -> Table | None:
@@ -101,8 +100,7 @@ def factor_table(results: Results, recovery: str) -> Table | None:
         cells = [Cell(one) for one in key[1:]]
         for place in levels:
             row = found[*key, *place]
-            span = interval(row["low"], row["high"])
-            text = points(row["mean"]) + (f" {span}" if span != "–" else "")
+            text = spanned(row["mean"], row["low"], row["high"])
             cells.append(Cell(text, signed(row["mean"]).value))
         rows.append(cells)
     return captioned("by_factor", recovery, results, rows, levels=levels)

@@ -1,7 +1,6 @@
 """All tables of a comparison, set for the page and for papers; here those that only describe."""
 
 from collections import Counter
-from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
@@ -49,18 +48,17 @@ def typeset(results: Results) -> dict[str, list[Table]]:
         tables[capital(after(recovery))] = [one for one in made if one is not None]
     if len(results.published):
         tables["Ours and the published"] = [published_table(results)]
-    notes = [note_table(results)] if any(_notes(results)) else []
-    notes += [one for one in [deployed_table(results)] if one.rows]
-    return tables | {"Whole suite": [noise_table(results), *notes, cell_table(results)]}
+    whole = (make(results) for make in (noise_table, note_table, deployed_table, cell_table))
+    return tables | {"Whole suite": [one for one in whole if one is not None]}
 
 
-def deployed_table(results: Results) -> Table:
-    """What networks take wherever the suite measures them."""
+def deployed_table(results: Results) -> Table | None:
+    """What networks take wherever the suite measures them; None where it has not."""
     rows = [
         [*map(Cell, map(str, row[:4])), _budget(results, row[4]), *map(number, row[5:])]
         for row in deployed(results)[[*LABELS, *NUMBERS]].itertuples(index=False, name=None)
     ]
-    return captioned("deployed", "", results, rows)
+    return captioned("deployed", "", results, rows) if rows else None
 
 
 def noise_table(results: Results) -> Table:
@@ -110,22 +108,21 @@ def tuned_table(results: Results, recovery: str) -> Table | None:
     return captioned("tuned", recovery, results, rows, keys=keys) if rows else None
 
 
-def note_table(results: Results) -> Table:
+def note_table(results: Results) -> Table | None:
     """What procedures say of themselves: rounds, releases, channels that came back."""
-    notes = pd.DataFrame(_notes(results))
+    notes = pd.DataFrame(
+        {"method": one.labels.method, "note": note, "budget": one.labels.budget, "value": value}
+        for one in results.records
+        for note, value in (one.measurements.notes if one.measurements else {}).items()
+    )
+    if notes.empty:
+        return None
     means = notes.groupby(["method", "note", "budget"], sort=False)["value"].agg(["mean", "count"])
     rows = [
         [Cell(str(method)), Cell(str(note)), _budget(results, budget), number(mean), whole(n)]
         for (method, note, budget), mean, n in means.itertuples(name=None)
     ]
     return captioned("notes", "", results, rows)
-
-
-def _notes(results: Results) -> Iterator[dict[str, Any]]:
-    for record in results.records:
-        labels = record.labels
-        for note, value in (record.measurements.notes if record.measurements else {}).items():
-            yield {"method": labels.method, "note": note, "budget": labels.budget, "value": value}
 
 
 def _budget(results: Results, budget: Any) -> Cell:

@@ -11,6 +11,7 @@ from suites.schema import AnySuite, Suite
 from suites.section import Chosen
 
 from ..formats import percent
+from ..metric import spoken
 from ..words import Words
 
 T = TypeVar("T")
@@ -97,13 +98,13 @@ def budgets(suite: Suite) -> str:
 
 
 def calibration(suite: AnySuite) -> str:
-    """The images that criteria see; of models with their own, theirs as well."""
+    """What criteria see; of models with their own, theirs as well."""
     words = []
     for model in suite.models:
         seen = suite.calibration_of(model)
-        augmented = "cropped and mirrored at random" if seen.augment else "without augmentation"
+        augmented = "augmented at random" if seen.augment else "without augmentation"
         how = f"altered as the recipe {seen.like} does" if seen.like else augmented
-        text = f"{seen.images} training images {how}, in batches of {seen.batch_size}"
+        text = f"{seen.images} training {spoken().sample}s {how}, in batches of {seen.batch_size}"
         words.append((text, model.title))
     return _by_model(words)
 
@@ -120,7 +121,7 @@ def splits(suite: AnySuite) -> str:
     for dataset, model in suite.problems:
         own_split = suite.own_splits(dataset, model)
         text = "drawn anew for each base" if own_split else "the same for all bases"
-        none = "none, as all images are learned from", dataset.title
+        none = "none, as all are learned from", dataset.title
         words.append((text, model.title) if dataset.validation else none)
     return _by_model(words)
 

@@ -1,7 +1,7 @@
 """A folder for a paper: tables and figures as LaTeX inputs, and a document that holds them all."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -19,7 +19,7 @@ from ..figures.style import looks, publication
 from ..formats import Cell, cell_tex, tex
 from ..statistics import FEWEST_BASES
 from ..words import templates
-from .choice import chosen
+from .choice import Choice, chosen
 from .tables import Shown
 
 COLUMN, PAGE = 3.25, 6.75  # inches, of most two-column templates
@@ -50,8 +50,7 @@ def write_paper(results: Results, given: Sequence[str], out: Path) -> Path:
         each = [choice.problems] if choice.wide else [[one] for one in choice.problems]
         for problems in each:
             name = f"figure_{recovery}" + ("" if choice.wide else slugs[problems[0]])
-            place, inches = (problems, recovery, choice.budgets), PAGE if choice.wide else COLUMN
-            if plot := _draw(results, choice.names, place, inches, out / name):
+            if plot := _draw(results, choice, problems, recovery, out / name):
                 told = {"recovery": recovery, "problems": problems, "plot": plot}
                 parts[name] = _set(results, name, choice.wide, **told)
     if not any(name.startswith("figure") for name in parts):
@@ -101,17 +100,12 @@ def cell(of: Cell) -> Markup:
 
 
 def _draw(
-    results: Results,  # the analysis
-    names: Mapping[str, str],  # method -> what the legend calls it
-    # Problems, a panel each; the recovery; the budgets.
-    place: tuple[Sequence[str], str, Sequence[float]],
-    inches: float,  # the width
-    file: Path,  # where, without ending
+    results: Results, choice: Choice, problems: Sequence[str], recovery: str, file: Path
 ) -> Plot | None:
-    """Write curves, or with one budget dots, as .pdf, .svg, .png and .csv; None of what has not
-    finished.
+    """Write curves, or with one budget dots, a panel a problem, as .pdf, .svg, .png and .csv; None
+    of what has not finished. `file`: without its ending.
     """
-    problems, recovery, budgets = place
+    names, budgets = choice.names, choice.budgets
     cells = results.cells[results.cells["recovery"] == recovery]
     cells = cells[cells["problem"].isin(problems) & cells["budget"].isin(budgets)]
     cells = cells[cells["method"].isin(list(names))]
@@ -124,6 +118,6 @@ def _draw(
         drawn |= {method: replace(drawn[method], name=name) for method, name in names.items()}
         draw = curves if max(map(len, own.budgets.values())) > 1 else points
         plot = draw(own, drawn, cells, file.name)
-        plot.figure.set_figwidth(inches)
+        plot.figure.set_figwidth(PAGE if choice.wide else COLUMN)
         write(plot, file.parent)
     return plot

@@ -1,13 +1,13 @@
 """The tables of a paper: one problem with its costs, and all problems beside one another."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ..analysis.best import OVER, against_best
+from ..analysis.best import MARKED, OVER, against_best
 from ..analysis.cells import gaps
 from ..analysis.results import Results
 from ..figures.captions import COSTS, over_budgets
@@ -18,7 +18,6 @@ from .choice import Choice
 
 _COSTS = {"weights": "Weights", "macs": "MACs", "params": "Params", "latency": "Latency"}
 _UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1, ""))
-_MARKS: Mapping[str, Mark] = {"best": "best", "near": "near"}
 ALL = None  # budgets of the suite: their mean
 _THIN = "\N{THIN SPACE}"
 _EQUAL = 9  # decimals to which means are equal
@@ -107,7 +106,7 @@ class Shown:
 
         def at(method: str, budget: float | None) -> Cell:
             standing = self.standing.get((place, method), {})
-            tested = _MARKS.get(standing.get("standing", ""), "")
+            tested = MARKED.get(standing.get("standing", ""), "")
             if budget is ALL:
                 return Cell(points(standing.get("mean", math.nan)), mark=tested)
             if not all(budget in self.results.budgets[one] for one in problems):

@@ -1,6 +1,5 @@
 """How well scores predict what removing each unit truly does: rank correlation and regret."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -18,8 +17,7 @@ class RankCorrelation(NamedTuple):
     kendall: float
 
 
-@dataclass(frozen=True)
-class Regret:
+class Regret(NamedTuple):
     """What a choice of units costs beyond the best choice of as many.
 
     Normalised it is a share of what a random choice costs beyond the best: 0 is the oracle, 1 is

@@ -328,20 +328,20 @@ def test_hessian_diag_is_half_of_squared_weights_times_fisher(name: str, bias: b
 
 
 def test_a_layer_without_a_formula_fails_by_itself() -> None:
-    """Per-sample gradients of a transposed convolution are unknown; Taylor needs none."""
+    """What the outputs of a transposed convolution see is unknown; Taylor needs none."""
     model = build("transposed")
     groups = groups_of(model)
-    every = [create(one, groups, {}, torch.Generator()) for one in ("hessian_diag", "taylor", "l1")]
-    hessian, taylor, l1 = gather(model, every, [labelled()])
-    assert isinstance(hessian.failure, NotApplicable)
-    assert "ConvTranspose2d" in str(hessian.failure)
+    every = [create(one, groups, {}, torch.Generator()) for one in ("kron_obd", "taylor", "l1")]
+    kron, taylor, l1 = gather(model, every, [labelled()])
+    assert isinstance(kron.failure, NotApplicable)
+    assert "ConvTranspose2d" in str(kron.failure)
     assert taylor.failure is None
     assert l1.failure is None
     alone = scores_of(model, "taylor", [labelled()])
     for group, values in zip(groups, checked_scores(every[1]), strict=True):
         assert torch.equal(alone[group.root], values)
     with pytest.raises(NotApplicable):
-        scores_of(model, "hessian_diag", [labelled()])
+        scores_of(model, "kron_obd", [labelled()])
 
 
 # --- taylor ---------------------------------------------------------------------------------------
@@ -550,6 +550,23 @@ class Broken(Criterion):
 def test_wrong_scores_are_a_clear_error(what: Any, says: str) -> None:
     with pytest.raises(ScoreError, match=f"broken.*{says}"):
         checked_scores(Broken(groups_of(build("chain")), what))
+
+
+def test_member_scores_of_a_wrong_shape_name_the_layer() -> None:
+    class Wide(Criterion):
+        name = "wide"
+
+        def observe(self, batch: Batch) -> None:
+            for member in self.members:
+                self.add(member, member.view(batch.weights))
+
+    groups = groups_of(build("chain"))
+    wide = Wide(groups, create("l1", groups, {}, torch.Generator()).options, torch.Generator())
+    gather(build("chain"), [wide], [])
+    with pytest.raises(
+        ScoreError, match=rf"wide has scores of shape .* for {groups[0].root}; .*4,"
+    ):
+        wide.scores()
 
 
 @pytest.mark.parametrize("needs", [Need.WEIGHTS, Need.GRADIENTS])

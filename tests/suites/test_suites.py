@@ -503,6 +503,7 @@ def test_overrides_lead_through_mappings_and_lists(tmp_path: Path) -> None:
     [
         (["suite=mine", "bases=2"], "toy, changed: bases=2"),
         (["suite=mine"], "toy, changed: its name alone"),
+        (["suite=mine", "bases=2", "bases=3"], "toy, changed: bases=3"),
         (["suite=mine", "description=Mine."], "Mine."),
         (["bases=2"], toy.content()["description"]),
     ],

@@ -18,11 +18,14 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from bench.conformance.network import built as found_by_check
 from bench.errors import ModelError
 from bench.models import list_models
 from bench.models.checkpoint import read_state
 from bench.models.resnet import ChannelPad
 from bench.models.vit import SelfAttention, converted
+from bench.pruning.sound import examine
+from suites.problem import ModelSpec
 
 DATA = toy.CHECKOUT.parent / "shared" / "data"
 CHECKPOINT = DATA / "resnet20-12fca82f.th"
@@ -332,6 +335,43 @@ def test_weights_of_as_many_classes_keep_their_head(monkeypatch: pytest.MonkeyPa
     assert all(
         torch.equal(a, b) for a, b in zip(published.parameters(), model.parameters(), strict=True)
     )
+
+
+def test_networks_of_pixels_give_logits_alone_and_fit_classes_with_weights(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """LR-ASPP adds up two last layers; FCN's weights come with an auxiliary classifier."""
+    from bench.data.vision import torchvision
+
+    of = torchvision.models.segmentation
+    lraspp, deeplab = (f"{one}_mobilenet_v3_large" for one in ("lraspp", "deeplabv3"))
+    for name, kind, auxiliary in (
+        (lraspp, of.LRASPP_MobileNet_V3_Large_Weights, {}),
+        (deeplab, of.DeepLabV3_MobileNet_V3_Large_Weights, {"aux_loss": True}),
+    ):
+        published = getattr(of, name)(weights_backbone=None, num_classes=21, **auxiliary)
+        state = published.state_dict()
+        monkeypatch.setattr(kind, "get_state_dict", lambda self, held=state, **_: held)
+        for weights in (None, "DEFAULT"):
+            model = build(f"torchvision:{name}", 32, classes=4, weights=weights).eval()
+            assert model(torch.randn(2, 3, 32, 32)).shape == (2, 4, 32, 32)
+            assert not any("aux" in one for one in model.state_dict())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "lraspp_mobilenet_v3_large",
+        *(
+            pytest.param(one, marks=pytest.mark.slow)
+            for one in ("deeplabv3_mobilenet_v3_large", "fcn_resnet50", "deeplabv3_resnet50")
+        ),
+    ],
+)
+def test_networks_of_pixels_are_cut_as_if_masked_and_cost_what_is_counted(name: str) -> None:
+    network = found_by_check(ModelSpec(name=f"torchvision:{name}"), 4, 3, 32, task="segmentation")
+    assert all("makes the network's output" in one for one in network.structure.refused.values())
+    assert examine(network) < 1e-9  # raises where costs are others
 
 
 def test_weights_that_cannot_be_fetched_say_where_to_put_them(

@@ -345,7 +345,7 @@ REFUSED: dict[str, tuple[type[Exception], str, Callable[[], Any]]] = {
     ),
     "labels of no classes for criteria that draw them": (
         CriteriaError,
-        "labels are drawn from the softmax over classes, and these outputs or targets are of no",
+        "softmax over classes, of which a sample has one; here it has none, or several",
         lambda: score(
             convs(3, 16, 16), X[:1], "hessian_diag", [(X, torch.randn(4, 10))],
             loss=F.mse_loss, labels="sampled",

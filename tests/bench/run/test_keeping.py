@@ -84,6 +84,8 @@ def test_trials_made_again_stay_what_they_were(finished: Path, made: Path) -> No
         recipe = json.loads((store.network(trial.key) / RECIPE).read_text())
         assert recipe["trial"]["key"] == trial.key
         assert list(recipe["kept"]["classifier"]) == ["in"]
+        assert recipe["input"]["mean"] == [0.3055]
+        assert recipe["input"]["divided_by"] == 240
     few = make_plan(toy.suite(**FEW))
     assert keeping(few, "l1", few.records(store), store) == []
 

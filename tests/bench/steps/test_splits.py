@@ -241,14 +241,14 @@ def test_a_run_that_holds_nothing_out_learns_from_all_and_calls_no_epoch_best(
     assert "best validation" not in page
     assert "stands beside it" not in page
     assert "The last epoch is reported. Nothing was chosen on the test images." in page
-    assert wording.splits(plan.suite) == "none, as all images are learned from"
+    assert wording.splits(plan.suite) == "none, as all are learned from"
 
 
 def test_problems_with_and_without_validation_images_are_told_apart() -> None:
     two = [{"name": "digits", "label": "whole", "validation": 0}, "digits"]
     suite = plan_of(datasets=two).suite
     assert wording.splits(suite) == (
-        "none, as all images are learned from (whole); drawn anew for each base (vgg_small)"
+        "none, as all are learned from (whole); drawn anew for each base (vgg_small)"
     )
 
 

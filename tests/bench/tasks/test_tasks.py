@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from inline_runs import go
+from PIL import Image
 from torch.nn import functional
 
 from bench import Task, register_task
@@ -18,6 +21,7 @@ from bench.plan.refusals import shared_metric
 from bench.store.store import Store
 from bench.tasks.classification import CORRUPTIONS
 from bench.tasks.known import TASKS, find_task
+from bench.tracking.fields import metrics
 from reports.build import build_report
 from reports.metric import TOP1, Metric, speaking_of, spoken
 from suites import Suite
@@ -160,6 +164,15 @@ class Words(nn.Module):
 
     def forward(self, tokens):
         return self.body(self.tokens(tokens))
+
+
+class Pixels(nn.Sequential):
+    def __init__(self, num_classes, in_channels, width=24):
+        first, last = nn.Conv2d(in_channels, width, 3, padding=1), nn.Conv2d(width, num_classes, 1)
+        super().__init__(first, nn.BatchNorm2d(width), nn.ReLU(), last)
+
+    def forward(self, images):
+        return {"out": super().forward(images), "aux": images}
 """
 
 
@@ -190,10 +203,53 @@ def test_a_language_model_from_text_to_report(
     page = build_report(asked, records, plan.expected, tmp_path / "report").read_text()
     assert "log-likelihood change (nats)" in page
     assert "perplexity is the exponential of the loss" in page
-    assert "top-1" not in page
+    text = re.sub(r"<(script|style|svg).*?</\1>|<[^>]*>", " ", page, flags=re.DOTALL)
+    assert not re.findall("top-1|accuracy|image|in points", text, re.IGNORECASE)
+    assert "multiply-adds of one passage" in text
+    with speaking_of(records[0].metric):
+        names = {name for name, *_ in metrics(next(one for one in records if one.status == "done"))}
+    assert "work/passages_scored" in names
+    assert not [one for one in names if "images" in one or "top1" in one]
     head = (tmp_path / "report" / "tables" / "cells.csv").read_text().splitlines()[0]
     assert "retained_log_likelihood" in head
     assert head.endswith("perplexity")
     written = json.loads(store.record_path(records[0].key).read_bytes())
     assert written["task"] == "language-model"
     assert -6 < written["measurements"]["pruned"]["log_likelihood"] < 0
+
+
+def test_a_segmenting_network_from_pictures_to_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Outputs in a mapping are no hindrance to criteria that look at them, as GraSP does."""
+    draw = np.random.default_rng(0)
+    for split in ("train", "test"):
+        for kind in ("images", "masks"):
+            (tmp_path / "shapes" / split / kind).mkdir(parents=True)
+        for at in range(20):
+            mask = (np.indices((8, 8)).sum(0) > draw.integers(4, 10)).astype(np.uint8)
+            noisy = 100 * mask[..., None] + draw.integers(0, 90, (8, 8, 3))
+            for kind, picture in (("images", noisy.astype(np.uint8)), ("masks", mask)):
+                Image.fromarray(picture).save(tmp_path / "shapes" / split / kind / f"{at}.png")
+    (tmp_path / "pixelnets.py").write_text(NETS)
+    monkeypatch.chdir(tmp_path)
+    asked = suite(
+        models=["pixelnets:Pixels"],
+        datasets=[{"name": "segmentation-folder", "root": "shapes", "image_size": 8}],
+        methods=["l2", "grasp", "jacobian"],
+        analysis={"control": "l2"},
+        calibration={"images": 16, "batch_size": 8},
+        bases=1,
+        measure={"deployed": []},
+    )
+    plan, store = make_plan(asked), Store(tmp_path)
+    go(tmp_path, plan)
+    records = plan.records(store)
+    assert [one.status for one in records] == ["done"] * 3
+    page = build_report(asked, records, plan.expected, tmp_path / "report").read_text()
+    assert "mIoU change (points)" in page
+    assert "top-1" not in page
+    assert "MIoU" not in page
+    written = json.loads(store.record_path(records[0].key).read_bytes())["measurements"]
+    assert 0 <= written["pruned"]["miou"] <= 1
+    assert written["macs"] <= 0.5 * written["dense_macs"]

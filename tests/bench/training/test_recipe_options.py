@@ -227,7 +227,7 @@ def test_a_last_batch_that_is_not_full_is_left_out(data: Dataset) -> None:
     assert rider.taken == list(range(6))
     assert found.images == 2 * 48
 
-    with pytest.raises(ValueError, match=r"leaves nothing of 50 training images in batches of 51"):
+    with pytest.raises(ValueError, match=r"leaves nothing of 50 training samples in batches of 51"):
         train(small(), data, recipe(drop_last=True, batch_size=51), 0)
 
 
