@@ -23,7 +23,7 @@ from ..tracking import TrackingError
 from ..tracking import pull as pull_records
 from ..tracking import sync as sync_records
 from ..tracking.connection import ui_command, ui_environment
-from ..tracking.links import home, in_lines, links_of_all
+from ..tracking.links import HOME, in_lines, links_of_all
 from .arguments import (
     DATA,
     RESULTS,
@@ -292,7 +292,7 @@ def ui(results: Results = RESULTS, port: Annotated[int, option("ui.port")] = 500
     """Open the MLflow UI on the results; stop it with Ctrl-C."""
     command = ui_command(results.resolve(), port=port)
     address = f"http://127.0.0.1:{port}"
-    say(console, f"MLflow UI on {home(address)} (Ctrl-C stops it)")
+    say(console, f"MLflow UI on {address}/{HOME} (Ctrl-C stops it)")
     for suite, links in links_of_all(results.resolve(), address):
         say(console, f"{suite}\n{in_lines(links)}")
     os.execve(command[0], command, ui_environment())

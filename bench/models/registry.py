@@ -20,7 +20,8 @@ from suites.problem import ModelSpec
 
 from ..errors import ModelError, at_fault
 from ..export.recipe import Call, call
-from ..tasks.task import Task, logits_in
+from ..tasks.logits import logits_in
+from ..tasks.task import Task
 from .checkpoint import load_checkpoint
 from .constructors import (
     ARCHITECTURES,

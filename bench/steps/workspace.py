@@ -91,14 +91,8 @@ class Workspace:
 
     def dataset(self, job: DenseJob) -> Dataset:
         """The images of a base in its own split; bases of one dataset share them in memory."""
-        source = Source(
-            job.dataset,
-            self.settings.data_root,
-            self.store.root,
-            self.settings.download,
-            torch.device(self.settings.device),
-            self.settings.loaders,
-        )
+        at, device = self.settings, torch.device(self.settings.device)
+        source = Source(job.dataset, at.data_root, self.store.root, at.download, device, at.loaders)
         given = _cached(self._datasets, job.dataset.model_dump_json(), lambda: read(source))
         return divide(source, given, job.split)
 

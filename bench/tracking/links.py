@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # MLflow 3 opens on traces of language models unless the address asks for training; no tag of an
 # experiment decides that any more.
 CLASSIC = {"workflowType": "machine_learning"}
+HOME = f"#/experiments?{urlencode(CLASSIC)}"
 PLACE = "place"  # tag of summaries and comparisons: where the report has them
 DRAWN = 10  # runs that MLflow's charts draw at first
 
@@ -78,10 +79,6 @@ def links_of_all(root: Path, ui: str) -> Iterator[tuple[str, dict[str, str]]]:
 def in_lines(links: Mapping[str, str]) -> str:
     """As they are printed: a link on a line of its own, under what it shows."""
     return "\n".join(f"  {what}:\n    {where}" for what, where in links.items())
-
-
-def home(ui: str) -> str:
-    return f"{ui}/#/experiments?{urlencode(CLASSIC)}"
 
 
 def view(experiment: str, condition: str, by: str = "mlflow.runName", **more: str) -> str:
