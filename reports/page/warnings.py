@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from math import inf
 from typing import cast
 
 import pandas as pd
@@ -48,6 +49,12 @@ def warnings(results: Results) -> Iterator[str]:
         nothing, why = "nothing is concluded", "as two can agree by chance"
         known = {"bases": results.suite.bases, "fewest": FEWEST_BASES}
         yield caution("bases", "few", nothing=nothing, why=why, **known)
+    leading = power.leading_test(results.layout)
+    if not leading.why_not and (leading.detects or inf) > power.TYPICAL:
+        advice = power.advice(results.layout)[:1]
+        yield caution(
+            "bases", "weak", detects=leading.detects, bases=results.suite.bases, advice=advice
+        )
     yield from record_warnings(results.records)
     enough = results.paired["n_bases"].fillna(0) >= FEWEST_BASES
     if n := (enough & results.paired["low"].isna()).sum():
