@@ -20,7 +20,7 @@ from ..store.store import Store
 from ..terminal import print_table, say
 
 FORMATS = ("onnx", "torch-export", "safetensors")
-_KEPT = ("problem", "method", "budget", "recovery", "measured", "trial")
+_KEPT = ("problem", "base", "method", "budget", "recovery", "measured", "trial")
 OFF = 0.005  # of the accuracy, by which a file may differ: some images lie on the border
 
 
@@ -28,7 +28,7 @@ def show_code(trial: str, results: Path) -> None:
     """Print what rebuilds a kept network without this project; raises ExportError without one."""
     folder = kept_folder(trial, results)
     read_recipe(folder)
-    print(REBUILD.read_text("utf-8").replace("Path()", f"Path({str(folder)!r})"))
+    print(REBUILD.read_text("utf-8").replace("Path(__file__).parent", f"Path({str(folder)!r})"))
 
 
 def show_kept(console: Console, store: Store) -> None:
@@ -38,7 +38,8 @@ def show_kept(console: Console, store: Store) -> None:
         record = store.record(folder.name)
         if record and record.measurements and is_kept(store, record.key):
             of, found = record.labels, _shown(record, record.measurements.pruned.top1)
-            rows.append((of.problem, of.method, of.at, of.recovery, found, record.key[:8]))
+            base = str(of.base)
+            rows.append((of.problem, base, of.method, of.at, of.recovery, found, record.key[:8]))
     print_table(console, _KEPT, sorted(rows))
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -77,7 +78,7 @@ def read(source: Source) -> Splits:
     known = find(source.spec.name)
     if known is None:
         raise DataError(no_such("dataset", source.spec.name, list_datasets()))
-    reader = known.reader()
+    reader = known.registered or pkgutil.resolve_name(f"{__package__}.{known.where}")
     options = options_of(f"datasets.{source.spec.name}", source.spec.options, reader)
     if known.registered is None:
         splits: Splits = reader(source, **options)

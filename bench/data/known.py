@@ -5,7 +5,6 @@ keyword-only parameters, and an entry in `known.yaml`; users register theirs. Mo
 when a dataset is read, so that plans and lists need no torch.
 """
 
-import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,9 +47,6 @@ class KnownDataset:
     contents: Contents | None = None  # None where every copy has its own
     task: str = "classification"  # what its targets are for, where a suite does not say
     registered: Callable[..., Any] | None = None  # a user's function, in place of a reader
-
-    def reader(self) -> Callable[..., Any]:
-        return self.registered or pkgutil.resolve_name(f"{__package__}.{self.where}")
 
 
 DATASETS = TypeAdapter(dict[str, KnownDataset]).validate_python(

@@ -263,5 +263,10 @@ def _standing_alone(file: Path) -> str:
     text = file.read_text("utf-8")
     for pattern, plain in PLAIN.items():
         text = re.sub(pattern, plain, text, flags=re.MULTILINE)
-    beside = re.compile(r"^from \.(\w+) import .*$", re.MULTILINE)
-    return beside.sub(lambda found: _standing_alone(file.with_name(f"{found[1]}.py")), text)
+    beside = re.compile(r"^from \.(\.tasks)?\.?(\w+) import .*$", re.MULTILINE)
+
+    def inside(found: re.Match[str]) -> str:
+        folder = file.parent.with_name("tasks") if found[1] else file.parent
+        return _standing_alone(folder / f"{found[2]}.py")
+
+    return beside.sub(inside, text)

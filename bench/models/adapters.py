@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 from torch_pruning.ops import ElementWisePruner
 
-from ..tasks.task import logits_in
+from ..tasks.logits import logits_in
 from .vit import SelfAttention, Unit
 
 

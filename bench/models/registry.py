@@ -20,7 +20,8 @@ from suites.problem import ModelSpec
 
 from ..errors import ModelError, at_fault
 from ..export.recipe import Call, call
-from ..tasks.task import Task, logits_in
+from ..tasks.logits import logits_in
+from ..tasks.task import Task
 from .checkpoint import load_checkpoint
 from .constructors import (
     ARCHITECTURES,
@@ -193,7 +194,8 @@ def _from_torchvision(spec: ModelSpec, shape: dict[str, Any]) -> Call:
 
 def _check_options(spec: ModelSpec, builder: Callable[..., Any], taken: Collection[str]) -> None:
     """Options are the builder's other parameters, of their types; numbers count from 1."""
-    from ..data.reader import options_of
+
+    from ..data.reader import options_of  # beside readers, which load torch
 
     options_of(spec.name, spec.options, builder, taken, strict=True, wrong=ModelError)
     for name, value in spec.options.items():

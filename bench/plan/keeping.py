@@ -1,8 +1,13 @@
-"""Whose networks are kept: all, those of some methods, or of the best."""
+"""Whose networks are kept (all, those of some methods, or of the best), and whether all were."""
 
-from collections.abc import Sequence
+import subprocess
+import sys
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+from rich.console import Console
+
+from reports.formats import counted
 from reports.records import Record, frame
 from suites import FidelitySuite
 from suites.faults import no_such
@@ -10,8 +15,19 @@ from suites.faults import no_such
 from ..errors import ExportError, PlanError, needed
 from ..export.recipe import read_recipe
 from ..store.store import Store
+from ..terminal import say
 from .jobs import Trial, TrialJob
 from .plan import Plan
+
+# Prints a line about each network that cannot be loaded.
+AFRESH = """
+import sys, bench
+for folder in sys.argv[1:]:
+    try:
+        bench.load(folder)
+    except bench.errors.BenchError as error:
+        print(error)
+"""
 
 
 def keeping(
@@ -62,6 +78,24 @@ def is_kept(store: Store, key: str) -> bool:
     except ExportError:
         return False
     return True
+
+
+def check_kept(keys: Collection[str], store: Store, console: Console) -> None:
+    """Load the networks of these trials in a fresh process, and say what came of it."""
+    folders = [store.network(key) for key in sorted(keys) if is_kept(store, key)]
+    done = subprocess.run(
+        [sys.executable, "-c", AFRESH, *folders], capture_output=True, text=True, check=False
+    )
+    faults = done.stdout.splitlines() or done.stderr.splitlines()[-1:] * (done.returncode != 0)
+    for fault in faults:
+        say(console, ("not kept", "red"), f" {fault}")
+    size = sum(one.stat().st_size for folder in folders for one in folder.iterdir()) / 1e6
+    networks = counted(len(folders) - len(faults), "pruned network")
+    say(
+        console,
+        f"{networks} of {len(keys)} kept in {store.root / 'networks'} ({size:.1f} MB), rebuilt in "
+        "a fresh process, outputs equal; bench export lists them",
+    )
 
 
 def _best(records: Sequence[Record]) -> set[str]:

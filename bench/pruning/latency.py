@@ -21,6 +21,7 @@ from suites.protocol import Deployment
 
 from ..deployed.runtimes import load, load_each, version_of
 from ..deployed.timing import compare_latency, fastest
+from ..errors import fault
 from ..export.runtimes import resized
 from ..store.provenance import machine
 from ..store.sealed import read_json, write_json
@@ -69,8 +70,8 @@ def meet(
         limits = rules.limits.model_copy(update={"round_to": step})
         found = network_there.met(choose, replace(rules, limits=limits), share)
         if isinstance(found[0], Choice):
-            break
-    return found
+            return found
+    return InfeasibleBudget(fault("latency", where=deployment.title, why=found[0])), None
 
 
 class _Deployed:

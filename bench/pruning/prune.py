@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional
 
-from criteria import Group, Selector
+from criteria import Group
 from criteria.evidence.batch import Inputs, Loss
 from criteria.gather import score_alone
 from criteria.network.cut import verify
@@ -158,7 +158,13 @@ def prune(
     axis, share = shares(budget)
     place = _place(axis, deployed)
     require(criterion, options, "single weights" if axis == "weights" else "channels")
-    selector = _selector(criterion, axis, share, scope, limits, steps)
+    selector = find(criterion).selector
+    if selector is None and axis == "threshold":
+        raise BenchError(f"budget threshold = {share:g}: {criterion} scores, and has no threshold")
+    if selector and (
+        why := unfit(selector, axis, [share], scope, limits.emptied, iterative=steps > 1)
+    ):
+        raise BenchError(f"{criterion} {why}")
     if schedule not in get_args(Shape) or not isinstance(steps, int) or steps < 1:
         raise BenchError(
             f"schedule {schedule!r} of {steps!r} steps: it is one of {', '.join(get_args(Shape))}, "
@@ -271,19 +277,6 @@ def shares(budget: Mapping[str, float]) -> tuple[Axis, float]:
             + ("a speed-up is at least 1" if axis == "speedup" else "a share is in (0, 1]")
         )
     return ("macs" if axis == "speedup" else axis), share
-
-
-def _selector(
-    criterion: str, axis: Axis, share: float, scope: str, limits: Limits, steps: int
-) -> type[Selector] | None:
-    """The criterion's selector, if it is one; raises where this budget is not for the criterion."""
-    selector = find(criterion).selector
-    if selector is None and axis == "threshold":
-        raise BenchError(f"budget threshold = {share:g}: {criterion} scores, and has no threshold")
-    fault = selector and unfit(selector, axis, [share], scope, limits.emptied, iterative=steps > 1)
-    if fault:
-        raise BenchError(f"{criterion} {fault}")
-    return selector
 
 
 def _by_place(model: nn.Module, example_inputs: Any) -> tuple[Any, ...]:

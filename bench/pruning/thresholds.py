@@ -43,11 +43,6 @@ class Choices:
     rules: Rules
     _known: dict[tuple[int, float], Tensor] = field(default_factory=dict, repr=False)
 
-    @property
-    def strongest(self) -> float:
-        """The threshold at which most units leave."""
-        return self.selector.knob[0]
-
     def at(self, threshold: float) -> Removed:
         """The units of each group that leave at this threshold."""
         return [self.of_group(index, threshold) for index in range(len(self.evidence))]
@@ -116,14 +111,14 @@ def meet_budgets(
     meet = _uniform if choices.rules.scope == "local" else _shared
 
     def choose(budget: float) -> Choice:
-        removed = choices.at(choices.strongest)
+        removed = choices.at(choices.selector.knob[0])
         if (least := choices.cost(removed)) <= budget:
             return meet(choices, budget)
         groups = zip(choices.network.structure.groups, removed, strict=True)
         whole = [group.root for group, gone in groups if not len(gone)]
         raise InfeasibleBudget(
             f"the budget is {budget:.1%} of the network's cost, but at its strongest setting, "
-            f"{choices.strongest:g}, {choices.selector.name} leaves {least:.1%}"
+            f"{choices.selector.knob[0]:g}, {choices.selector.name} leaves {least:.1%}"
             + (f" and keeps {', '.join(whole)} whole" if whole else "")
             + "; choose a larger budget, or lower selection.protect"
         )
@@ -154,7 +149,7 @@ def _uniform(choices: Choices, budget: float) -> Choice:
     cost = choices.network.cost.of(rules.cost)
     whole = cost(torch.zeros(len(groups)))
     worth = [choices.selector.worth(evidence) for evidence in choices.evidence]
-    reach = [len(gone) for gone in choices.at(choices.strongest)]
+    reach = [len(gone) for gone in choices.at(choices.selector.knob[0])]
     counts = select(
         groups,
         rank(groups, worth, "local"),

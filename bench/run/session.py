@@ -19,7 +19,7 @@ from ..errors import BenchError
 from ..executors import make_executor
 from ..executors.local import visible_gpus
 from ..plan.jobs import Trial, TrialJob
-from ..plan.keeping import keeping
+from ..plan.keeping import check_kept, keeping
 from ..plan.outline import record_suite
 from ..plan.plan import Plan
 from ..plan.refusals import shared_metric
@@ -32,7 +32,6 @@ from ..tracking.connection import local_database_holds
 from ..tracking.links import in_lines
 from ..tracking.summaries import conclude
 from .declaring import declare
-from .kept import check_kept
 from .live import Live
 from .preflight import Examined, inspect_bases, preflight
 from .reporting import reasons, report_holds, saying_damage, write_own_report

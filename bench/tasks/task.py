@@ -16,6 +16,8 @@ from criteria.source import closure, hash_of
 from reports.metric import TOP1, Metric
 from suites.files import read_yaml
 
+from .logits import logits_in
+
 METRICS = TypeAdapter(dict[str, Metric]).validate_python(
     read_yaml(Path(__file__).with_name("metrics.yaml"))
 )
@@ -29,12 +31,6 @@ class Tally:
     loss: float  # the mean
     top5: float | None = None  # of classification
     others: dict[str, float] = field(default_factory=dict)  # names tell their units
-
-
-def logits_in(found: Any) -> Any:
-    """A network's logits, in a mapping or not, as transformers and torchvision give them."""
-    keys = [one for one in ("logits", "out") if isinstance(found, Mapping) and one in found]
-    return found[keys[0]] if keys else found
 
 
 class Task:

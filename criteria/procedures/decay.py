@@ -80,7 +80,8 @@ class _Rounds(Procedure):
 
         Where units are doomed already, these are the first; others follow released ones.
         """
-        if self._round == 1 and self.ground.doomed is not None:
+        if self._round == 1 and self.follows:
+            assert self.ground.doomed is not None
             return self.ground.doomed
         share = min(self._round / self.rounds, 1.0)
         resting = self.controller.entries.listed(self.controller.resting)

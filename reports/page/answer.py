@@ -95,7 +95,11 @@ def board(results: Results) -> Board:
         ("Verdict", "of the mean over budgets" if max(counts) > 1 else ""),
     ]
     costs = ["MACs kept (%)", "parameters kept (%)", "scoring time (s)"]
-    spans = f"line: {level} interval over bases; " if suite.bases >= FEWEST_BASES else ""
+    spans = (
+        f"line: {level} interval over bases, with an arrow where it goes on; "
+        if suite.bases >= FEWEST_BASES
+        else ""
+    )
     told = concludes(results, results.problems)
     filled = f"filled: shown to differ from {suite.analysis.control}"
     legend = spans + (filled if told else "nothing is concluded, and no mark is filled")

@@ -13,7 +13,7 @@ from ..analysis.results import Results
 from ..figures.plot import Drawing
 from ..formats import Table
 from ..words import templates
-from . import answer, checklist, findings, wording
+from . import answer, findings, wording
 from .glossary import explainer, glossary, place
 from .tables import FRAMES
 from .warnings import one_image, scope, warnings
@@ -42,7 +42,6 @@ def render(
         unfinished=findings.unfinished(results),
         left_out=findings.left_out(results),
         csv_names=FRAMES,
-        measured=checklist.measured(results),
     )
 
 

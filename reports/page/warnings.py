@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from math import inf
 from typing import cast
 
 import pandas as pd
@@ -21,12 +22,12 @@ from ..records import budget_words
 from ..statistics import FEWEST_BASES
 from . import latency
 from .captions import caution
-from .checklist import TOYS
 from .findings import left_out
 from .record_warnings import missing_warnings, record_warnings
 from .tables import summary
 from .wording import WORDS
 
+TOYS = {"digits", "mnist5k"}  # data sets on which everything works
 LOST = 0.25  # share of the dense top-1 below which a method has kept nothing to compare
 BEHIND = 0.5  # points below a published dense top-1 from which on it is worth a word
 THIN = 0.05  # share of a layer's channels from which on it is worth a word
@@ -48,6 +49,12 @@ def warnings(results: Results) -> Iterator[str]:
         nothing, why = "nothing is concluded", "as two can agree by chance"
         known = {"bases": results.suite.bases, "fewest": FEWEST_BASES}
         yield caution("bases", "few", nothing=nothing, why=why, **known)
+    leading = power.leading_test(results.layout)
+    if not leading.why_not and (leading.detects or inf) > power.TYPICAL:
+        advice = power.advice(results.layout)[:1]
+        yield caution(
+            "bases", "weak", detects=leading.detects, bases=results.suite.bases, advice=advice
+        )
     yield from record_warnings(results.records)
     enough = results.paired["n_bases"].fillna(0) >= FEWEST_BASES
     if n := (enough & results.paired["low"].isna()).sum():

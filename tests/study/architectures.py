@@ -34,7 +34,7 @@ from bench.models.registry import plain_constructor
 from bench.pruning.cost import count_macs
 from bench.pruning.network import Network
 from bench.pruning.prune import Pruned, prune
-from bench.pruning.sound import examine
+from bench.pruning.sound import examine, lively
 from criteria.errors import CriteriaError
 from reports.formats import markdown_row
 from suites.problem import ModelSpec
@@ -59,9 +59,11 @@ class Subject:
 
     @cached_property
     def network(self) -> Network:
-        """Traced; weights as they are drawn."""
+        """Traced; weights drawn anew, as of a last layer that starts at zero all outputs equal."""
         spec = ModelSpec(name=self.name, options=self.options)
-        return built(spec, CLASSES, 3, self.size)
+        network = built(spec, CLASSES, 3, self.size)
+        lively(network.model)
+        return network
 
     @cached_property
     def half(self) -> Pruned:

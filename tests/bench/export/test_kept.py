@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -280,6 +281,14 @@ def test_a_full_disk_is_said(
     with pytest.raises(ExportError, match="cannot be written: No space left on device"):
         pruned.save(tmp_path)
     assert not [*tmp_path.glob("*.safetensors"), *tmp_path.glob("*.json")]
+
+
+@pytest.mark.parametrize("name", ["adapters", "compact", "resnet", "vgg", "vit"])
+def test_code_that_goes_along_imports_nothing_of_ours(name: str) -> None:
+    file = Path(recipes.__file__).parents[1] / "models" / f"{name}.py"
+    text = recipes._standing_alone(file)
+    ours = re.findall(r"^ *(?:from|import) +(?:\.|bench|criteria|suites|reports).*", text, re.M)
+    assert ours == []
 
 
 ALONE = Path(__file__).parents[2] / "alone.py"

@@ -17,9 +17,8 @@ from bench.errors import BenchError, ExportError, PlanError
 from bench.executors import make_executor
 from bench.export.recipe import RECIPE, WEIGHTS
 from bench.export.runtimes import run_torch_export
-from bench.plan.keeping import asked_for, is_kept, keeping
+from bench.plan.keeping import asked_for, check_kept, is_kept, keeping
 from bench.plan.plan import Plan, make_plan
-from bench.run.kept import check_kept
 from bench.run.live import Live
 from bench.run.run import run
 from bench.steps.workspace import Settings

@@ -16,7 +16,6 @@ from reports.analysis.results import Results
 from reports.build import build_report
 from reports.figures import each_method, recovery_curves, widths
 from reports.figures.style import looks
-from reports.page.checklist import measured
 from reports.page.findings import unfinished
 from reports.page.page import render
 from reports.page.tables import typeset
@@ -96,11 +95,6 @@ def test_the_tightest_budget_is_each_problems_own(mixed: Results) -> None:
         assert at_all.equals(module.drawn(analyse(mixed.suite, only, labels)))
         for plot in module.plots(mixed, looks(mixed.suite, METHODS)):
             assert "the tightest budget" in plot.caption
-
-
-def test_the_checklist_counts_the_problem_that_has_fewest() -> None:
-    said = [item.why for item in measured(analysed(own([0.5])))]
-    assert any("one budget is a point" in why for why in said)
 
 
 def test_the_page_tells_the_budgets_of_each_problem(mixed: Results) -> None:

@@ -13,7 +13,6 @@ from reports.analysis.analysis import analyse
 from reports.analysis.results import Results
 from reports.build import build_report
 from reports.page import latency as latency_words
-from reports.page.checklist import measured
 from reports.page.tables import cost_table
 from reports.page.warnings import warnings
 from reports.records import Record
@@ -44,23 +43,12 @@ def results_of(**changes: Any) -> Results:
     return analyse(suite, found_of(suite, **changes), plan(suite))
 
 
-def item(results: Results) -> tuple[str, str]:
-    (found,) = (one for one in measured(results) if one.asked.startswith("Operation counts"))
-    return found.met, found.why
-
-
 def said(results: Results) -> list[str]:
     return [one for one in warnings(results) if one.startswith("Latency")]
 
 
-def test_reliable_latency_is_ticked_with_its_a_a_ratio_and_no_warning() -> None:
-    results = results_of(aa_ratio=0.98)
-    assert item(results) == (
-        "yes",
-        "MACs, and latency at batch size 64 of 2 shapes, timed alone; a copy of the dense network "
-        "took 98.0 to 101.0 % of its time",
-    )
-    assert said(results) == []
+def test_of_reliable_latency_there_is_no_warning() -> None:
+    assert said(results_of(aa_ratio=0.98)) == []
 
 
 @pytest.mark.parametrize(
@@ -79,11 +67,10 @@ def test_reliable_latency_is_ticked_with_its_a_a_ratio_and_no_warning() -> None:
     ],
 )
 @pytest.mark.usefixtures("inkless")
-def test_unreliable_latency_is_said_and_not_ticked(
+def test_unreliable_latency_is_said(
     tmp_path: Path, changes: dict[str, Any], numbers: list[str], alike: list[str]
 ) -> None:
     results = results_of(**changes)
-    assert item(results) == ("partly", "MACs; latency is unreliable for 1 of 2 shapes timed")
     warning, *others = said(results)
     for number in ["unreliable for 1 of 2 shapes", "(allowed: 95 to 105 %)", *numbers]:
         assert number in warning
@@ -91,11 +78,6 @@ def test_unreliable_latency_is_said_and_not_ticked(
     suite = suite_of()
     page = build_report(suite, found_of(suite, **changes), plan(suite), tmp_path).read_text()
     assert "Latency is unreliable" in page.replace("\u00a0", " ")
-
-
-def test_latency_that_was_asked_for_and_not_found_is_not_ticked() -> None:
-    suite = suite_of()
-    assert item(analyse(suite, [], plan(suite)))[0] == "partly"
 
 
 def test_costs_have_the_spread_and_the_worst_a_a() -> None:
@@ -138,7 +120,6 @@ def test_equal_shapes_count_once() -> None:
     suite = suite_of()
     found = [record(labels, 0.8, latency=[one]) for labels in plan(suite)]
     results = analyse(suite, found, plan(suite))
-    assert item(results) == ("partly", "MACs; latency is unreliable for 1 of 1 shapes timed")
     assert "for 1 of 1 shape timed" in said(results)[0]
 
 

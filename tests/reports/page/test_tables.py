@@ -1,4 +1,4 @@
-"""Tables for papers, who stands where, the checklist, the methods section, two methods compared."""
+"""Tables for papers, who stands where, the methods section, two methods compared."""
 
 from __future__ import annotations
 
@@ -14,20 +14,18 @@ import numpy as np
 import pytest
 import toy
 from rich.console import Console
-from synthetic import make_suite, plan, record, synthetic_records, tiny, told_apart
+from synthetic import make_suite, plan, record, tiny, told_apart
 
 from bench.command.compare import show_difference
 from reports.analysis.analysis import analyse
 from reports.analysis.compare import compare_methods
 from reports.build import build_report
 from reports.formats import Cell, Column, Table, number
-from reports.page.checklist import measured
 from reports.page.method_tables import standing_table
 from reports.page.page import render
 from reports.page.tables import typeset
 from reports.page.warnings import saturated, warnings
 from reports.page.wording import recipe_words
-from reports.records import Record
 from suites import Recipe
 from suites.schema import Suite
 
@@ -182,46 +180,6 @@ def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
     )
     assert first == second
     assert Path("index.html") in first
-
-
-def items(suite: Suite, found: list[Record]) -> dict[int, tuple[str, str]]:
-    listed = measured(analyse(suite, found, plan(suite)))
-    return {at: (one.met, one.why) for at, one in enumerate(listed, start=1)}
-
-
-def test_checklist_says_what_a_suite_meets_and_misses() -> None:
-    suite, found = tiny()
-    poor = items(suite, found)
-    assert len(poor) == 13
-    assert poor[1] == ("no", "0 of 2 problems count: digits is a toy")
-    assert poor[3][0] == "no"
-    assert poor[5] == ("partly", "2 bases per problem, 2 repeats of each")
-    assert poor[7][0] == "no"
-    assert poor[8] == (
-        "partly",
-        "L1 or L2 is among the methods; others that have it at their own layer widths: 0 of 1",
-    )
-    assert poor[9][0] == "partly"
-    good = make_suite(
-        datasets=["cifar10", "cifar100"],
-        methods=[
-            "random",
-            "l1",
-            {"criterion": "hessian_diag", "as": "obd", "matched": ["random", "l1"]},
-            {"criterion": "jacobian", "matched": ["random", "l1"]},
-        ],
-        budgets={"macs": [0.5, 0.25, 0.125, 0.0625, 0.03]},
-        bases=5,
-    )
-    made = synthetic_records(good, plan(good))
-    rich = items(good, made)
-    page = render(analyse(good, made, plan(good)), [], {})
-    assert '<h2>Checklist</h2> <span class="faint">11 of 13 met, 2 in part</span>' in page
-    assert {at for at, (met, _) in rich.items() if met != "yes"} == {7, 8}
-    assert rich[7] == (
-        "partly",
-        "random is among the methods; others that have it at their own layer widths: 2 of 3",
-    )
 
 
 def methods(suite: Suite) -> dict[str, list[str]]:
