@@ -14,6 +14,7 @@ class Recovery(Phase):
     """Base of all recoveries that are more than training the pruned network.
 
     Example:
+        >>> from criteria import NoOptions
         >>> class Anew(Recovery):
         ...     def network(self, pruned, dense, groups, removed):
         ...         for module in pruned.modules():

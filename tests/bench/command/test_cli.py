@@ -352,10 +352,10 @@ def test_a_half_finished_suite_is_shown_as_it_is(
     assert rows(plan.out)["bases"].split()[1] == "0"
     assert "time: about" in plan.out
 
-    asked = ["--out", tmp_path / "page", "--figures", "costs,training_cost"]
+    asked = ["--out", tmp_path / "page", "--figures", "costs,accuracy"]
     report = bench("report", path, "--results", half, *asked)
     assert report.code == 0, report.err
-    assert "the figure training_cost" in report.out
+    assert "the figure accuracy" in report.out
     assert (tmp_path / "page" / "index.html").exists()
     assert toy.count(half) == there  # looking changes nothing
 

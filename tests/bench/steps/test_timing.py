@@ -22,7 +22,7 @@ from bench.pruning.cost import count_params
 from bench.pruning.selection import InfeasibleBudget
 from bench.steps import paths, timing, trial
 from bench.steps.workspace import Base, Workspace
-from bench.store.provenance import environment
+from bench.store.provenance import machine
 from bench.store.store import Store
 from reports.records import Latency
 from suites.protocol import Deployment
@@ -101,8 +101,8 @@ def test_what_was_timed_is_not_timed_again_unless_the_machine_is_another(
         return len(timed)
 
     assert again() == shapes
-    elsewhere = {**environment("cpu"), "cpu": "another"}
-    monkeypatch.setattr(timing, "environment", lambda device: elsewhere)
+    elsewhere = {**machine("cpu"), "cpu": "another"}
+    monkeypatch.setattr(timing, "machine", lambda device: elsewhere)
     assert again() == 2 * shapes
 
 
