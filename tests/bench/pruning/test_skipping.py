@@ -98,16 +98,22 @@ CRITERIA = {  # the library's score, and ours
     ),
     "norm-mean": (MAGNITUDE(p=2), "group_norm", {}),
 }  # fmt: skip
-SLOW = pytest.mark.slow
-NETWORKS = [
-    pytest.param("resnet20", {"shortcut": "A", "width": 8}),
-    pytest.param("resnet20", {"shortcut": "B", "width": 8}),
-    pytest.param("resnet20", {"shortcut": "A"}, marks=SLOW),
-    pytest.param("resnet20", {"shortcut": "B"}, marks=SLOW),
-    pytest.param("resnet56", {"shortcut": "A"}, marks=SLOW),
-    pytest.param("resnet56", {"shortcut": "B"}, marks=SLOW),
-    pytest.param("vgg19_bn", {}, marks=SLOW),
-    pytest.param("densenet40", {}, marks=SLOW),
+NETWORKS: list[tuple[str, dict[str, Any]]] = [
+    ("resnet20", {"shortcut": "A", "width": 8}),
+    ("resnet20", {"shortcut": "B", "width": 8}),
+    ("resnet20", {"shortcut": "A"}),
+    ("resnet20", {"shortcut": "B"}),
+    ("resnet56", {"shortcut": "A"}),
+    ("resnet56", {"shortcut": "B"}),
+    ("vgg19_bn", {}),
+    ("densenet40", {}),
+]
+# Each criterion once, and each kind of shortcut; the others are slow.
+AT_ONCE = [("l1", 0), ("fpgm", 1), ("bn-scale", 0), ("norm-sum", 1), ("norm-mean", 0)]
+CASES = [
+    pytest.param(*network, criterion, marks=[] if (criterion, at) in AT_ONCE else pytest.mark.slow)
+    for at, network in enumerate(NETWORKS)
+    for criterion in CRITERIA
 ]
 
 
@@ -165,8 +171,7 @@ def test_a_budget_is_met_wherever_a_prefix_meets_it(
         assert left <= min(prices) + 1e-6
 
 
-@pytest.mark.parametrize("criterion", CRITERIA)
-@pytest.mark.parametrize(("name", "options"), NETWORKS)
+@pytest.mark.parametrize(("name", "options", "criterion"), CASES)
 def test_widths_after_every_step_are_the_librarys(
     name: str, options: Mapping[str, Any], criterion: str
 ) -> None:
