@@ -111,8 +111,8 @@ def read_hf(
     """
     name = source.spec.name.removeprefix("hf:")
     datasets = needed("hf", "datasets", wrong=DataError)
-    before = datasets.config.HF_DATASETS_OFFLINE
-    datasets.config.HF_DATASETS_OFFLINE = not source.download
+    before = datasets.config.HF_HUB_OFFLINE
+    datasets.config.HF_HUB_OFFLINE = not source.download
     try:
         if source.spec.root:
             found = datasets.load_from_disk(str(source.folder("")))
@@ -125,7 +125,7 @@ def read_hf(
             "download it, or give the folder of its save_to_disk as root"
         ) from error
     finally:
-        datasets.config.HF_DATASETS_OFFLINE = before
+        datasets.config.HF_HUB_OFFLINE = before
     parts = [
         AtHand(f"hf:{name}: {split}", images.__getitem__, labels)
         for split, (images, labels) in zip((train, test), columns, strict=True)
