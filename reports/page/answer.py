@@ -95,15 +95,12 @@ def board(results: Results) -> Board:
         ("Verdict", "of the mean over budgets" if max(counts) > 1 else ""),
     ]
     costs = ["MACs kept (%)", "parameters kept (%)", "scoring time (s)"]
-    spans = (
-        f"line: {level} interval over bases, with an arrow where it goes on; "
-        if suite.bases >= FEWEST_BASES
-        else ""
-    )
+    several = suite.bases >= FEWEST_BASES
+    spans = f"Line: {level} interval over bases; arrow: it goes on. " if several else ""
     told = concludes(results, results.problems)
     filled = f"filled: shown to differ from {suite.analysis.control}"
-    legend = spans + (filled if told else "nothing is concluded, and no mark is filled")
-    return Board(metric.change, capital(legend), heads, costs, switches, views)
+    legend = spans + capital(filled if told else "nothing is concluded, and no mark is filled")
+    return Board(metric.change, legend, heads, costs, switches, views)
 
 
 def _named(budget: float) -> str:

@@ -236,6 +236,17 @@ def test_one_base_has_no_interval(tmp_path: Path) -> None:
     assert "Only 1 base per problem: there are no intervals" in page
 
 
+def test_weak_tests_are_said_beside_the_answer() -> None:
+    def said(bases: int) -> str:
+        suite = make_suite(bases=bases, models=["m1"])
+        results = analyse(suite, synthetic_records(suite, plan(suite)), plan(suite))
+        return "\n".join(warnings(results))
+
+    assert "With 3 bases per problem only a difference of" in said(3)
+    assert "80 % power; with 6 bases per problem, one of" in said(3)
+    assert "80 % power" not in said(8)
+
+
 def test_a_family_keeps_the_place_of_a_comparison_that_could_not_be_made() -> None:
     suite = make_suite(models=[f"m{i}" for i in range(3)], methods=["l1", "taylor", "obd"])
     rng = np.random.default_rng(1)
