@@ -3,7 +3,9 @@
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
@@ -53,6 +55,19 @@ def _faithful() -> dict[str, dict[str, str]]:
     return notes
 
 
+_COPIES: ContextVar[Path | None] = ContextVar("_COPIES", default=None)
+
+
+@contextmanager
+def unregistered(folder: Path) -> Iterator[None]:
+    """Files of a folder make nothing known: copies of plugins beside a kept network."""
+    before = _COPIES.set(folder.resolve())
+    try:
+        yield
+    finally:
+        _COPIES.reset(before)
+
+
 E = TypeVar("E", bound=Registered)
 T = TypeVar("T")
 
@@ -80,6 +95,8 @@ class Catalog(Generic[E]):
         Raises:
             ValueError: a class of another file has one of the names.
         """
+        if (copies := _COPIES.get()) and entry.file.parent == copies:
+            return
         for name in (entry.name, *aliases):
             other = self.by_name.get(name)
             if other is not None and other.file != entry.file:

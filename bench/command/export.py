@@ -64,6 +64,10 @@ def write_export(
     elif to == "torch-export":
         done, what = to_torch_export(model, inputs, file.with_suffix(".pt2")), to
     else:
+        if "rebuild.py" in recipe["beside"]:
+            raise ExportError(
+                "a plugin named rebuild.py would be overwritten; give it another name"
+            )
         for one in (*folder.iterdir(), REBUILD):
             name = one.name.replace(REBUILD.name, "rebuild.py")
             written(where / name, one.read_bytes())

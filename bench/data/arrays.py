@@ -2,6 +2,7 @@
 
 import hashlib
 import zlib
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,7 +22,8 @@ def read_digits(source: Source) -> Splits:
 
     bunch = load_digits()
     # Ink 0..16 in steps of 15, exact in a byte; white is 240.
-    return _packaged(source, (bunch.images * 15).astype(np.uint8), bunch.target, white=240)
+    found = _packaged(source, (bunch.images * 15).astype(np.uint8), bunch.target, white=240)
+    return replace(found, prepared={"pixels": "scikit-learn's times 15", **found.prepared})
 
 
 def read_mnist5k(source: Source) -> Splits:
@@ -98,5 +100,7 @@ def read_arrays(
     classes = max(int(labels.max()) for _, labels in parts) + 1
     shape = image_shape(classes, parts[0][0].shape[1], size)
     identity = [content, size, normalize.mean, normalize.std]
-    prepared = preparation(normalize, size, "both sides (torchvision, antialiased)", white=white)
+    how = "both sides (torchvision, bilinear, antialiased)"
+    how = how if size != parts[0][0].shape[-1] else "no"
+    prepared = preparation(normalize, size, how, white=white)
     return Splits(shape, train, test, identity, prepared=prepared)

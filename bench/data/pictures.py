@@ -160,7 +160,11 @@ def read_pictures(
     classes = 1 + max(max(one.labels) for one in listings)
     identity = [content, size, normalize.mean, normalize.std, source.spec.crops]
     shorter = size if small or source.spec.crops == "whole" else beyond(size)
-    how = f"RGB, shorter side to {shorter} (Pillow, bilinear), central square of {size} pixels"
+    how = (
+        "turned as EXIF says, 16 bits divided by 257, transparent over white, RGB; shorter side to "
+        f"{shorter}, the other to int({shorter} * long / short) (Pillow, bilinear); a square of "
+        f"{size} pixels from round((side - {size}) / 2) at left and top"
+    )
     prepared = preparation(normalize, size, how, names)
     return Splits(image_shape(classes, 3, size), train, test, identity, prepared=prepared)
 

@@ -14,10 +14,13 @@ from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from criteria.catalog import unregistered
 from criteria.lazy import Tensor, nn, torch
 from criteria.network.given import copied
+from criteria.source import closure
 from reports.seal import Unsealed, seal_json, unseal
 
 from ..errors import ExportError, needed
@@ -26,6 +29,7 @@ from .runtimes import apart, bound, outputs, resized, written
 
 RECIPE, WEIGHTS, CHECK = "pruning_recipe.json", "network.safetensors", "check.safetensors"
 REBUILD = Path(__file__).with_name("rebuild.txt")
+NEEDED = {"beside", "constructor", "class", "gone", "attributes", "unpruned_shapes", "shared"}
 FIRST = 4096  # values of each output that are kept to check by
 # Copied files are read where this project and torch-pruning are not.
 PLAIN = {
@@ -33,7 +37,7 @@ PLAIN = {
     r"^from \.\.data\.vision import torchvision$": "import torchvision",
     r"^from \.\.errors import ModelError$": "ModelError = ValueError",
     r"^from torch_pruning\S* import (\w+)$": r"\1 = object",
-    r"^@(bench\.)?register_model\(.*\)$|^(from bench import register_model|import bench)$": "",
+    r"^@(bench\.)?register_model\([^()]*\)$|^from bench import register_model$": "",
 }
 
 Call = dict[str, Any]  # {"call": "module:function", "arguments": {...}}; arguments may be calls
@@ -47,12 +51,34 @@ def keep(
     # What readers want to know; without a constructor also `changes` of the network.
     about: Mapping[str, Any],
 ) -> None:
-    """Write a network's tensors and then its recipe, and rebuild it from them.
+    """Write a network's tensors and its recipe; what cannot be rebuilt of them changes no folder.
 
     Raises:
         ExportError: the extra `export` is missing, the files cannot be written, or what is rebuilt
             of them is another network.
     """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".", dir=folder) as place:
+            part = Path(place)
+            try:
+                _write(part, model, inputs, constructor, about)
+            except ExportError as error:
+                raise ExportError(str(error).replace(place, str(folder))) from error
+            for file in sorted(part.iterdir(), key=lambda one: one.name == RECIPE):
+                file.replace(folder / file.name)
+    except OSError as error:
+        raise ExportError(f"{folder} cannot be written: {error.strerror or error}") from error
+
+
+def _write(
+    folder: Path,
+    model: nn.Module,
+    inputs: tuple[Any, ...],
+    constructor: Call | None,
+    about: Mapping[str, Any],
+) -> None:
+    """`keep`, into an empty folder."""
     save = needed("export", "safetensors.torch", wrong=ExportError).save
     if not all(isinstance(one, torch.Tensor) for one in inputs):
         raise ExportError("a network is kept with example inputs that are tensors, by their place")
@@ -79,6 +105,8 @@ def keep(
         "files": {name: _copy(folder, files[name]) for name in copies},
         "shared": shared,
     }
+    for helper in {one for name in plugins for one in _beside(Path(name))}:
+        written(folder / helper.name, helper.read_bytes())
     if constructor:
         recipe |= changes(_constructed(folder, recipe), model)
     written(folder / WEIGHTS, save(state))
@@ -91,8 +119,7 @@ def keep(
     held = {f"input.{at}": each for at, each in enumerate(one)}
     held |= {f"output.{at}": each for at, each in enumerate(found)}
     written(folder / CHECK, save(held))
-    beside = (WEIGHTS, CHECK, *recipe["files"].values())
-    recipe["beside"] = {name: file_sha256(folder / name) for name in beside}
+    recipe["beside"] = {one.name: file_sha256(one) for one in folder.iterdir() if one.is_file()}
     recipe["sha256"] = recipe["beside"][WEIGHTS]
     lines = ",\n".join(f' "{key}": {json.dumps(value)}' for key, value in recipe.items())
     written(folder / RECIPE, seal_json(f"{{\n{lines}\n}}", RECIPE))
@@ -126,11 +153,13 @@ def read_recipe(folder: Path) -> dict[str, Any]:
     """The recipe in a folder; ExportError where a file there is not what was written."""
     try:
         recipe = json.loads(unseal((folder / RECIPE).read_bytes(), RECIPE))
-        found = {name: file_sha256(folder / name) for name in recipe["beside"]}
+        found = {name: file_sha256(folder / name) for name in recipe.get("beside", ())}
     except OSError as error:
         raise ExportError(f"no network is kept in {folder}: {error}") from error
     except (Unsealed, ValueError) as error:
         raise ExportError(f"{folder / RECIPE} was damaged or edited: {error}") from error
+    if missing := NEEDED - recipe.keys():
+        raise ExportError(f"{folder / RECIPE} is of another version: it lacks {sorted(missing)[0]}")
     if wrong := [name for name, digest in recipe["beside"].items() if found[name] != digest]:
         raise ExportError(f"{folder / wrong[0]} was damaged or edited: it has another SHA-256")
     return recipe
@@ -211,7 +240,8 @@ def _constructed(folder: Path, recipe: Mapping[str, Any]) -> nn.Module:
         )
     code = runpy.run_path(str(REBUILD))
     try:
-        with torch.random.fork_rng(devices=[]):  # of what a constructor draws nothing is kept
+        # Of what a constructor draws or registers nothing is kept.
+        with torch.random.fork_rng(devices=[]), unregistered(folder):
             made: nn.Module = code["effective"](code["construct"](folder, recipe, how))
     except Exception as error:  # of a user's constructor, or of what is not installed
         raise ExportError(
@@ -222,7 +252,7 @@ def _constructed(folder: Path, recipe: Mapping[str, Any]) -> nn.Module:
 
 def _rebuilt(folder: Path, recipe: Mapping[str, Any], model: nn.Module | None) -> nn.Module:
     """Raises ExportError where the outputs are not those kept."""
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), unregistered(folder):
         made: nn.Module = runpy.run_path(str(REBUILD))["rebuild"](folder, model)
     inputs, then = check(folder)
     found = outputs(made, inputs)
@@ -258,11 +288,18 @@ def _copy(folder: Path, file: Path) -> str:
     return file.name
 
 
+def _beside(plugin: Path) -> set[Path]:
+    """A plugin's helper modules that lie in its folder."""
+    return {one for one in closure([plugin]) if one.parent == plugin.parent} - {plugin}
+
+
 def _standing_alone(file: Path) -> str:
     """The code of a module, with what it takes of modules beside it in it."""
     text = file.read_text("utf-8")
     for pattern, plain in PLAIN.items():
         text = re.sub(pattern, plain, text, flags=re.MULTILINE)
+    if not re.search(r"\bbench\.", text):
+        text = re.sub(r"^import bench$", "", text, flags=re.MULTILINE)
     beside = re.compile(r"^from \.(\.tasks)?\.?(\w+) import .*$", re.MULTILINE)
 
     def inside(found: re.Match[str]) -> str:

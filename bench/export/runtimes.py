@@ -132,8 +132,10 @@ def apart(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> float:
     if [one.shape for one in ours] != [one.shape for one in theirs]:
         return float("inf")
     pairs = [(a.double().cpu(), b.double().cpu()) for a, b in zip(ours, theirs, strict=True)]
-    found = max(float((a - b).abs().max() / a.abs().max().clamp(min=1e-30)) for a, b in pairs)
-    return found if found == found else float("inf")
+    found = [
+        float((a - b).abs().max() / a.abs().max().clamp(min=1e-30)) for a, b in pairs if a.numel()
+    ]
+    return float("inf") if any(one != one for one in found) else max(found, default=0.0)
 
 
 def bound(ones: Sequence[Tensor]) -> float:

@@ -116,6 +116,7 @@ class _OfBase(_Job):
     base: BaseJob
     dataset = property(attrgetter("base.dataset"))
     model = property(attrgetter("base.model"))
+    code = property(attrgetter("base.code"))
     axes = property(attrgetter("base.axes"))
     split = property(attrgetter("base.split"))
 

@@ -1,9 +1,11 @@
 """Whose networks are kept (all, those of some methods, or of the best), and whether all were."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from rich.console import Console
 
@@ -13,20 +15,20 @@ from suites import FidelitySuite
 from suites.faults import no_such
 
 from ..errors import ExportError, PlanError, needed
-from ..export.recipe import read_recipe
+from ..export.recipe import RECIPE, read_recipe
 from ..store.store import Store
 from ..terminal import say
 from .jobs import Trial, TrialJob
 from .plan import Plan
 
-# Prints a line about each network that cannot be loaded.
+# Prints a line of JSON about each network that cannot be loaded: its folder, and why.
 AFRESH = """
-import sys, bench
+import json, sys, bench
 for folder in sys.argv[1:]:
     try:
         bench.load(folder)
     except bench.errors.BenchError as error:
-        print(error)
+        print(json.dumps([folder, str(error)]))
 """
 
 
@@ -81,26 +83,32 @@ def is_kept(store: Store, key: str) -> bool:
 
 
 def check_kept(keys: Collection[str], store: Store, console: Console) -> None:
-    """Load the networks of these trials in a fresh process, and say what came of it."""
+    """Load the networks of these trials in a fresh process, and say what came of it.
+
+    Those that it cannot rebuild are no longer taken for kept.
+    """
     folders = [store.network(key) for key in sorted(keys) if is_kept(store, key)]
-    done = subprocess.run(
-        [sys.executable, "-c", AFRESH, *folders], capture_output=True, text=True, check=False
-    )
-    faults = done.stdout.splitlines() or done.stderr.splitlines()[-1:] * (done.returncode != 0)
-    for fault in faults:
-        say(console, ("not kept", "red"), f" {fault}")
-    size = sum(one.stat().st_size for folder in folders for one in folder.iterdir()) / 1e6
-    networks = counted(len(folders) - len(faults), "pruned network")
-    say(
-        console,
-        f"{networks} of {len(keys)} kept in {store.root / 'networks'} ({size:.1f} MB), rebuilt in "
-        "a fresh process, outputs equal; bench export lists them",
-    )
+    command = [sys.executable, "-c", AFRESH, *map(str, folders)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        say(console, ("not checked", "red"), f" {' '.join(done.stderr.splitlines()[-1:])}")
+        return
+    for folder, why in map(json.loads, done.stdout.splitlines()):
+        (Path(folder) / RECIPE).unlink(missing_ok=True)
+        say(console, ("not kept", "red"), f" {why}")
+    whole = [one for one in folders if (one / RECIPE).exists()]
+    size = sum(one.stat().st_size for folder in whole for one in folder.iterdir()) / 1e6
+    networks = counted(len(whole), "pruned network")
+    where = f" in {store.root / 'networks'} ({size:.1f} MB), rebuilt in a fresh process, outputs "
+    more = f"{where}equal; bench export lists them" if whole else ""
+    say(console, f"{networks} of {len(keys)} kept{more}")
 
 
 def _best(records: Sequence[Record]) -> set[str]:
     """Keys of the trials of the best methods; one with a failed trial is behind the others."""
     done = frame(one for one in records if one.labels.matched_to is None)
+    if done.empty:
+        return set()
     cell = ["problem", "budget", "recovery"]
     means = done.groupby([*cell, "method"])["top1"].agg(["size", "mean"])
     best = means.sort_values(["size", "mean"]).groupby(cell).tail(1).index

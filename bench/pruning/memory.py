@@ -76,12 +76,13 @@ def memory_model(network: Network) -> Cost:
             raise BenchError(fault("memory_model", root=group.root))
         lost[:, at] = dense - torch.tensor(narrow.bytes)
     held = torch.tensor([[one in places for one in range(len(dense))] for places in whole.moments])
-    params, parameters = network.cost.params, list(network.model.parameters())
-    each = sum(one.nbytes for one in parameters) / max(sum(one.numel() for one in parameters), 1)
+    parameters = [one for each in network.model.modules() for one in each.parameters(recurse=False)]
+    each = torch.tensor([one.element_size() for one in parameters])  # in the order of the terms
+    weights = replace(network.cost.params, weight=network.cost.params.weight * each)
 
     def peak(removed: Tensor) -> float:
         activations = held.double() @ (dense - lost @ removed.double())
-        return each * params(removed) + float(activations.max())
+        return weights(removed) + float(activations.max())
 
     return peak
 

@@ -7,7 +7,7 @@ from torch import nn
 from reports.records import Measurements, Record
 
 from ..errors import ExportError
-from ..export.recipe import keep
+from ..export.recipe import call, keep
 from ..models.registry import plain_constructor
 from ..plan.jobs import TrialJob
 from ..pruning.network import Network
@@ -15,6 +15,8 @@ from .record import made_record
 from .recovery import Thin
 from .trial import measure
 from .workspace import Workspace
+
+LOGITS = "bench.models.adapters:logits_alone"
 
 
 def keep_network(job: TrialJob, workspace: Workspace) -> str | None:
@@ -45,9 +47,11 @@ def keep_network(job: TrialJob, workspace: Workspace) -> str | None:
         about["kept"] = network.kept_by_layer(thin.removed)
     data = workspace.base(job.at.base).data
     about["input"] = data.prepared
-    call = plain_constructor(job.at.base.model, **data.shape)
+    constructor = plain_constructor(job.at.base.model, **data.shape)
+    if type(pruned).__module__ == LOGITS.partition(":")[0] != constructor["call"].partition(":")[0]:
+        constructor = call(LOGITS, model=constructor)  # outputs in a mapping: see `registry.fresh`
     try:
-        keep(workspace.store.network(job.key), pruned, network.inputs, call, about)
+        keep(workspace.store.network(job.key), pruned, network.inputs, constructor, about)
     except ExportError as error:
         return str(error)
     return None

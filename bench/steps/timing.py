@@ -122,10 +122,11 @@ def _shape(
     path: PathJob, base: Base, workspace: Workspace, deployment: Deployment
 ) -> dict[str, Any]:
     """What decides how long a network takes, beside what is kept of it; weights do not."""
-    model = path.at.base.model
+    model, code = path.at.base.model, path.at.base.code
     return {
         "engine": ENGINE_VERSION,
         "model": {"name": model.name, "options": model.options},
+        **({"code": code} if code else {}),  # of a network that is none of ours
         "classes": base.data.classes,
         "image": list(base.network.inputs[0].shape[1:]),
         "deployment": deployment.identity,

@@ -117,6 +117,8 @@ class LayerHooks:
 
 def _alias(aliases: list[Tensor], _: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     """Give the layer a view of its input, whose gradient is that of this consumer alone."""
+    if not inputs:
+        raise NotApplicable("a layer is called with its input by keyword; call it by place")
     alias = inputs[0].view_as(inputs[0])
     if torch.is_grad_enabled() and alias.grad_fn is None:
         alias.requires_grad_()  # or frozen weights would leave nothing to differentiate

@@ -231,6 +231,10 @@ class Batch:
         return self._squares("last_squares", self.size**2)
 
     def _squares(self, which: str, scale: int) -> Mapping[str, Tensor]:
+        layers = [[*one.parameters(recurse=False)] for one in self.model.modules()]
+        if sum(map(len, layers)) > len(self.weights):
+            raise NotApplicable("layers share a weight, of which each sees its own part alone")
+
         def scaled() -> dict[str, Tensor]:
             squares = getattr(self._passed_by(Need.SQUARES), which)
             return {name: one * scale for name, one in squares.items()}

@@ -185,7 +185,7 @@ def test_a_class_map_merges_folders_and_leaves_others_out(load: Load, pets: Path
     data = load(options={"classes": {"canine": ["wolf", "dog"], "feline": "cat"}})
     assert (data.classes, len(data.train), len(data.test)) == (2, 7, 5)
     assert data.prepared["classes"] == ["canine", "feline"]
-    assert data.prepared["resized"].startswith("RGB, shorter side to")
+    assert "RGB; shorter side to 8" in data.prepared["resized"]
     assert sorted(data.train.labels.tolist()) == [0, 0, 0, 0, 1, 1, 1]
 
 

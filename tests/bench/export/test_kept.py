@@ -12,13 +12,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from sources import unregistering
 from torch import Tensor, nn
 
 import bench
 from bench.errors import ExportError
 from bench.export import recipe as recipes
-from bench.export.recipe import RECIPE, WEIGHTS, keep
+from bench.export.recipe import RECIPE, WEIGHTS, call, keep
+from bench.export.runtimes import apart
+from bench.models.adapters import logits_alone
 from bench.models.registry import build_model, plain_constructor
+from bench.plan.plugins import load_plugins
 from bench.pruning.network import Network
 from suites.problem import ModelSpec
 
@@ -313,3 +317,90 @@ def test_networks_of_ours_are_rebuilt_where_this_project_is_not(tmp_path: Path) 
         timeout=300,
     )
     assert done.stdout.splitlines() == [f"{name} 0.0" for name in names]
+
+
+PLUGIN = """
+import bench
+from criteria import Criterion, register
+from torch import nn
+
+import helper16
+
+
+@bench.register_model(
+    "one16",
+)
+class One(nn.Sequential):
+    "One convolution."
+
+    def __init__(self, num_classes, in_channels):
+        super().__init__(*helper16.layers(in_channels, num_classes))
+
+
+@register("mine16", cite="none", faithful="my own")
+class Mine(Criterion):
+    "Sums of absolute weights."
+
+    def observe(self, batch):
+        for member in self.members:
+            self.add(member, member.view(batch.weights).abs().sum(1))
+"""
+HELPER = """
+from torch import nn
+
+
+def layers(inputs, classes):
+    return nn.Conv2d(inputs, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, classes)
+"""
+
+
+def test_a_plugin_that_registers_more_is_kept_with_its_helpers(tmp_path: Path) -> None:
+    file = tmp_path / "plugins" / "one16.py"
+    file.parent.mkdir()
+    file.write_text(PLUGIN)
+    (file.parent / "helper16.py").write_text(HELPER)
+    with unregistering():
+        load_plugins([file])
+        how = plain_constructor(ModelSpec(name="one16"), classes=5, channels=3, image_size=8)
+        made = build_model(ModelSpec(name="one16"), seed=0, classes=5, channels=3, image_size=8)
+        bench.prune(made, IMAGES, "mine16", {"channels": 0.5})
+        keep(tmp_path / "kept", made, (IMAGES,), how, {})
+    assert {one.name for one in (tmp_path / "kept").iterdir()} >= {"one16.py", "helper16.py"}
+    code = "import sys, bench; print(type(bench.load(sys.argv[1])).__name__)"
+    afresh = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "kept"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path[-40:])},
+    )
+    assert afresh.stdout == "One\n", afresh.stderr
+
+
+def test_what_cannot_be_rebuilt_leaves_what_was_kept_there(
+    pruned: bench.Pruned, tmp_path: Path
+) -> None:
+    pruned.save(tmp_path, Net)
+    before = {one.name: one.read_bytes() for one in tmp_path.iterdir()}
+    wrong = {"call": f"{__name__}:Local", "arguments": {}}
+    with pytest.raises(ExportError, match=re.escape(f"{tmp_path}: its constructor")):
+        keep(tmp_path, pruned.model, (IMAGES,), wrong, {})
+    assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == before
+
+
+def test_outputs_in_a_mapping_are_built_as_they_were_trained(tmp_path: Path) -> None:
+    model = logits_alone(Mapping()).eval()
+    how = call("bench.models.adapters:logits_alone", model=call(f"{__name__}:Mapping"))
+    keep(tmp_path, model, (IMAGES,), how, {})
+    assert torch.equal(bench.load(tmp_path)(IMAGES), model(IMAGES))
+
+
+class Mapping(Net):
+    def forward(self, x: Tensor) -> dict[str, Tensor]:  # type: ignore[override]
+        return {"features": x, "logits": super().forward(x)}
+
+
+def test_numbers_that_are_none_are_far_apart() -> None:
+    one, none = torch.ones(2), torch.tensor([1.0, torch.nan])
+    assert apart([one, one], [one, none]) == float("inf")
+    assert apart([one, torch.empty(0)], [one, torch.empty(0)]) == 0

@@ -224,6 +224,18 @@ def test_a_budget_of_memory_is_met_within_its_tolerance() -> None:
         bench.prune(model, IMAGE, "l1", {"memory": 0.01})
 
 
+def test_parameters_of_two_types_weigh_what_they_weigh() -> None:
+    class Two(Small):
+        def forward(self, x: Any) -> Any:
+            return super().forward(x).double()
+
+    model = Two()
+    model.extra = nn.Linear(7, 3).double()
+    network = Network.trace(model.eval(), (IMAGE,))
+    nothing = torch.zeros(len(network.structure.groups))
+    assert memory_model(network)(nothing) == peak_bytes(network.model, (IMAGE,))
+
+
 def test_a_loaded_network_says_how_large_its_file_is() -> None:
     ((_, size),) = load(nn.Linear(3, 2), (torch.ones(1, 3),), Deployment())
     assert size == 4 * 8

@@ -24,6 +24,7 @@ from bench.run.run import run
 from bench.steps.workspace import Settings
 from bench.store.store import Store
 from reports.records import Measurements
+from reports.seal import seal_json, unseal
 
 pytest.importorskip("safetensors")
 
@@ -123,6 +124,31 @@ def test_the_best_are_known_once_nothing_is_pending(finished: Path) -> None:
         ]
         assert measured(store, one.key).pruned.top1 == max(rivals)
     assert keeping(plan, "best", records[1:], store, plan.trials[:1]) == [plan.trials[0]]
+
+
+def test_where_nothing_has_a_result_none_is_the_best(finished: Path) -> None:
+    plan, store = make_plan(toy.suite()), Store(finished)
+    failed = [
+        one.model_copy(update={"status": "infeasible", "measurements": None})
+        for one in plan.records(store)
+    ]
+    assert keeping(plan, "best", failed, store) == []
+
+
+def test_what_a_fresh_process_cannot_rebuild_is_not_listed(
+    results: Path, key: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = Store(results)
+    folder = store.network(key)
+    recipe = json.loads(unseal((folder / RECIPE).read_bytes(), RECIPE))
+    recipe["constructor"]["call"] = "nowhere16:Net"
+    (folder / RECIPE).write_bytes(seal_json(json.dumps(recipe), RECIPE))
+    check_kept([key], store, Console(width=400))
+    said = capsys.readouterr().out
+    assert "No module named 'nowhere16'" in said
+    assert "0 pruned networks of 1 kept" in said
+    assert "outputs equal" not in said
+    assert not is_kept(store, key)
 
 
 def test_a_damaged_network_is_to_be_made_again(results: Path, key: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from bench.steps.workspace import Base, Workspace
 from bench.store.provenance import machine
 from bench.store.store import Store
 from reports.records import Latency
+from suites.problem import ModelSpec
 from suites.protocol import Deployment
 
 
@@ -232,3 +234,16 @@ def test_a_budget_of_memory_is_in_the_record_in_bytes(tmp_path: Path) -> None:
     (record,) = toy.records(tmp_path)
     kept, dense = measured(record).memory or (0, 1)
     assert 0.6 <= kept / dense <= 0.7
+
+
+def test_a_network_of_other_code_is_timed_anew() -> None:
+    def shape(code: str | None) -> dict[str, Any]:
+        path = SimpleNamespace(at=SimpleNamespace(base=SimpleNamespace(model=model, code=code)))
+        network = SimpleNamespace(inputs=(torch.zeros(2, 1, 8, 8),))
+        base = SimpleNamespace(data=SimpleNamespace(classes=10), network=network)
+        at = SimpleNamespace(device_name="cpu")
+        return timing._shape(path, base, at, Deployment())  # type: ignore[arg-type]
+
+    model = ModelSpec(name="resnet20")
+    assert shape("a") != shape("b")
+    assert "code" not in shape(None)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from conftest import build, groups_of, labelled, lively
+from conftest import CLASSES, build, groups_of, labelled, lively
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -17,6 +17,7 @@ from criteria.evidence.batch import Batch
 from criteria.evidence.meter import Meter
 from criteria.evidence.needs import DATA, Need
 from criteria.gather import gather
+from criteria.network.weights import weight_structure
 from criteria.registry import create
 from criteria.source import PACKAGE
 
@@ -316,3 +317,30 @@ def test_a_failure_does_not_hold_on_to_evidence() -> None:
     (cost,) = gather(build("chain"), [Broken(lambda _: None)], [labelled()])
     assert str(cost.failure) == "mine"
     assert kept[0]() is None
+
+
+class Odd(nn.Module):
+    """Two convolutions of one weight, or one that is called by keyword."""
+
+    def __init__(self, shared: bool) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 3, 3, padding=1), nn.Conv2d(3, 3, 3, padding=1)
+        if shared:
+            self.second.weight = self.first.weight
+        self.head, self.shared = nn.Linear(3, CLASSES), shared
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x) if self.shared else self.first(input=x)
+        return self.head(self.second(x).relu().mean((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("shared", "said"), [(True, "layers share a weight"), (False, "input by keyword")]
+)
+def test_squares_that_would_be_wrong_are_refused_with_their_reason(shared: bool, said: str) -> None:
+    model = Odd(shared)
+    groups = weight_structure(model).groups
+    scoring = create("hessian_diag", groups, {}, torch.Generator())
+    (cost,) = gather(model, [scoring], [labelled()])
+    assert isinstance(cost.failure, NotApplicable)
+    assert said in str(cost.failure)
