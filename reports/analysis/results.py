@@ -83,11 +83,6 @@ class Results(Analysed, Scores):
         cost = self.suite.budgets.cost
         return "macs" if cost == "threshold" else cost
 
-    @property
-    def shared_budgets(self) -> list[float]:
-        """Budgets of every problem, largest first: over problems nothing can be said of others."""
-        return sorted(set.intersection(*map(set, self.budgets.values())), reverse=True)
-
     @cached_property
     def tightest(self) -> dict[str, float]:
         """Problem -> the budget of which least is kept."""

@@ -14,7 +14,7 @@ from reports.analysis.analysis import analyse
 from reports.analysis.cells import by_trial
 from reports.analysis.results import Results
 from reports.build import build_report
-from reports.figures import each_method, recovery_curves, widths
+from reports.figures import recovery_curves, widths
 from reports.figures.style import looks
 from reports.page.findings import unfinished
 from reports.page.page import render
@@ -60,7 +60,6 @@ def test_nothing_is_missing_that_nobody_asked_for(mixed: Results) -> None:
         "resnet20 on digits": [0.7, 0.5, 0.3],
         "vgg-small on digits": [0.5, 0.3, 0.1, 0.05],
     }
-    assert mixed.shared_budgets == [0.5, 0.3]
     assert mixed.cells["complete"].all()
     assert unfinished(mixed) == []
     assert not any("missing" in one or "left out" in one for one in warnings(mixed))
@@ -73,16 +72,6 @@ def test_each_problem_is_averaged_over_its_own_budgets(mixed: Results) -> None:
         halfway = 0.5 * (np.log2(kept[0]) + np.log2(kept[-1]))
         points = averaged[problem, "none", "taylor"] - averaged[problem, "none", "l1"]
         np.testing.assert_allclose(points, 100 * 0.02 * halfway, rtol=1e-9)
-
-
-def test_methods_are_shown_at_budgets_that_all_problems_have(mixed: Results) -> None:
-    assert set(each_method.drawn(mixed, "none")["budget"]) == {0.5, 0.3}
-
-
-def test_problems_without_a_budget_in_common_are_not_drawn_together() -> None:
-    results = analysed(own([0.2, 0.1]))
-    assert results.shared_budgets == []
-    assert list(each_method.plots(results, looks(results.suite, METHODS[:1]))) == []
 
 
 def test_the_tightest_budget_is_each_problems_own(mixed: Results) -> None:

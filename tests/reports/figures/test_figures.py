@@ -248,7 +248,7 @@ def test_no_figure_of_45_methods_is_higher_than_a_page() -> None:
         one.name: one.figure.get_figheight()
         for one in [*plots(crowded), *plots(single, "accuracy")]
     }
-    assert {"accuracy", "each_method-none", "rank_diagram", "pairwise-none"} <= set(high)
+    assert {"accuracy", "rank_diagram", "pairwise-none"} <= set(high)
     assert {name: inches for name, inches in high.items() if inches > A_PAGE} == {}
 
 
@@ -287,9 +287,7 @@ def test_like_columns_stand_together_and_the_tree_joins_neighbours() -> None:
 def test_nothing_is_drawn_that_says_nothing(tmp_path: Path) -> None:
     names = {one.name for one in plots(analysed(methods=3, budgets=1, models=1, bases=1))}
     assert "accuracy" in names
-    assert not names & {
-        *("accuracy_cost", "rank_diagram", "pairwise-none", "each_method-none"),
-    }
+    assert not names & {"accuracy_cost", "rank_diagram", "pairwise-none"}
     whole = analysed(methods=3, budgets=2, models=1)
     quiet = replace(whole, records=[], trials=whole.trials.assign(images_trained=0))
     names = {one.name for one in plots(quiet)}

@@ -109,14 +109,6 @@ def test_curves_and_points_far_below_stand_at_the_edge(
     assert "Triangles" in plot.caption
 
 
-def test_small_multiples_mark_their_own_curve(many: Results) -> None:
-    _, plot = plots(many, "each_method")
-    marked = {ax.get_title(loc="left"): marks(ax, "v") for ax in plot.figure.axes}
-    names = many.suite.method_names
-    assert {name for name, count in marked.items() if count} == {names[i] for i in (3, 5, 12)}
-    assert {count for count in marked.values() if count} == {2}
-
-
 @pytest.mark.parametrize("name", ["accuracy", "paired_differences"])
 def test_rows_far_below_stand_at_the_edge_in_panels_of_their_own_order(
     single: Results, name: str
@@ -169,11 +161,6 @@ def test_nothing_is_drawn_beyond_what_accuracies_can_be() -> None:
         dense = results.dense["dense_top1"].mean()
         data = plots(results, "accuracy_cost")[0].data
         assert data[["top1", "low", "high"]].stack().between(0, 100).all()
-        for name, ends in (
-            ("each_method", ("mean", "low", "high")),
-            ("score_cost", ("low", "high")),
-        ):
-            for plot in plots(results, name):
-                assert (
-                    plot.data[list(ends)].stack().between(-dense - 1e-9, 100 - dense + 1e-9).all()
-                )
+        for plot in plots(results, "score_cost"):
+            ends = plot.data[["low", "high"]].stack()
+            assert ends.between(-dense - 1e-9, 100 - dense + 1e-9).all()
