@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from reports.formats import few
+
 from ..errors import DataError, fault, needed
 from .arrays import read_arrays
 from .images import Normalization
@@ -39,7 +41,10 @@ def _arrays(what: str, given: Any) -> tuple[Tensor, Tensor] | None:
     """Images [n, c, h, w] and labels [n], if that is what is given."""
     if not isinstance(given, Sequence) or len(given) != 2 or not hasattr(given[0], "shape"):
         return None
-    images, labels = torch.as_tensor(given[0]), torch.as_tensor(given[1])
+    try:
+        images, labels = torch.as_tensor(given[0]), torch.as_tensor(given[1])
+    except TypeError as error:  # such as names of classes
+        raise DataError(f"{what}: {error}; labels are numbers from 0") from error
     images = images[:, None] if images.dim() == 3 else images
     if images.dim() != 4 or labels.shape != images.shape[:1] or not len(labels):
         raise DataError(
@@ -62,10 +67,17 @@ def _of_arrays(source: Source, parts: list[tuple[Tensor, Tensor]]) -> Splits:
     (pixels, _), (tested, _) = parts
     if pixels.shape[1:] != tested.shape[1:] or pixels.dtype != tested.dtype:
         raise DataError(f"dataset {source.spec.name}: train and test hold images of other shapes")
+    used = set(parts[0][1].tolist())
+    if missing := sorted({*range(max(used) + 1)} - used):
+        raise DataError(
+            f"dataset {source.spec.name}: no image of train has label {few([*map(str, missing)])}; "
+            "classes are numbers from 0, without gaps"
+        )
     if pixels.shape[2] != pixels.shape[3] and source.spec.image_size is None:
         raise DataError(
-            f"dataset {source.spec.name}: images of {pixels.shape[2]} x {pixels.shape[3]} pixels; "
-            "give image_size, to which both sides are resized"
+            f"dataset {source.spec.name}: images of {pixels.shape[2]} x {pixels.shape[3]} pixels "
+            f"and {pixels.shape[1]} channels, read as [n, channels, h, w]; where that is what they "
+            "are, give image_size, to which both sides are resized"
         )
     content = hashlib.sha256()
     for images, labels in parts:

@@ -50,6 +50,9 @@ def preflight(trials: Iterable[Trial], settings: Settings) -> dict[str, Examined
         InfeasibleBudget: a budget that the limits of the suite put out of reach.
     """
     workspace = start(settings)
+    trials = list(trials)
+    for _, stored in _bases(trials):
+        workspace.same_images(stored)
     seen: dict[tuple[str, str], Network] = {}
     alone: dict[tuple[str, str], int] = {}  # images that a problem is trained on, until checked
     checked: set[tuple[str, str, float, str]] = set()

@@ -128,11 +128,16 @@ class Workspace:
         """
         return _cached(self._bases, job.key, lambda: self._load(job))
 
+    def same_images(self, job: DenseJob) -> None:
+        """Raises DataError where a stored base was not trained on the images that there are now."""
+        meta, data = read_json(self._file(job, ".json")), self.dataset(job)
+        if meta is not None and meta["dataset_digest"] != data.digest:
+            raise DataError(fault("other_images", name=data.name, job=job))
+
     def _load(self, job: DenseJob) -> Base:
         data = self.dataset(job)
         meta = wanted(read_json, self._file(job, ".json"))
-        if meta["dataset_digest"] != data.digest:
-            raise DataError(fault("other_images", name=data.name, job=job))
+        self.same_images(job)
         model = self._model(job, data, meta["sha256"])
         network = self.trace(job, model, data)
         found = Base(

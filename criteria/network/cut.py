@@ -146,7 +146,7 @@ def verify(model: nn.Module, example_inputs: tuple[Any, ...], structure: Structu
     wrong = {root: one for root, one in faults.items() if one} or {"several layers together": fault}
     raise StructureError(
         f"{next(iter(wrong.values()))}, in the groups of {', '.join(wrong)}; put these layers on "
-        "the ignored list"
+        "the ignored list (of a suite's model `ignored: [NAME]`, in a notebook `ignored=[layer]`)"
     )
 
 

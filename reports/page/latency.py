@@ -38,7 +38,7 @@ def warnings(results: Results) -> Iterator[str]:
     for where, why in sorted({one for each in found for one in each.undeployed.items()}):
         yield caution("latency", "undeployed", where=where, why=why)
     if places := within_noise(results):
-        yield caution("latency", "alike", places=places)
+        yield caution("latency", "alike", places=places, where=every[0].deployment)
 
 
 def within_noise(results: Results) -> list[str]:

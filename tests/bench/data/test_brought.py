@@ -352,3 +352,25 @@ def test_hugging_face_datasets_are_read_from_a_saved_folder(load: Load, tmp_path
         load("hf:pets", root="saved", options={"test": "valid"})
     with pytest.raises(DataError, match=r"hf:no-such-pets cannot be read .*bench fetch"):
         load("hf:no-such-pets")
+
+
+@pytest.mark.parametrize(
+    ("labels", "shape", "said"),
+    [
+        ([1, 2, 1, 2], (4, 3, 8, 8), r"no image of train has label 0; .* without gaps"),
+        (["a", "b", "a", "b"], (4, 3, 8, 8), "labels are numbers from 0"),
+        ([0, 1, 0, 1], (4, 8, 8, 3), r"8 x 3 pixels and 8 channels, read as \[n, channels, h, w\]"),
+    ],
+)
+def test_arrays_of_another_meaning_are_refused(
+    load: Load, register: Any, labels: list[Any], shape: tuple[int, ...], said: str
+) -> None:
+    split = np.zeros(shape, np.uint8), np.array(labels)
+
+    @register("given16")
+    def given16(folder: Path) -> dict[str, Any]:
+        """Of arrays."""
+        return {"train": split, "test": split}
+
+    with pytest.raises(DataError, match=said):
+        load("given16")

@@ -1,5 +1,6 @@
 """What is known before anything runs."""
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -7,11 +8,13 @@ from typing import Any
 import pytest
 import toy
 
-from bench.errors import ModelError
+from bench.errors import DataError, ModelError
 from bench.plan.plan import make_plan
 from bench.pruning.selection import InfeasibleBudget
 from bench.run.preflight import preflight
 from bench.steps.workspace import Settings
+from bench.store.sealed import read_json, write_json
+from bench.store.store import Store
 from criteria import StructureError
 
 
@@ -109,3 +112,17 @@ def test_a_budget_out_of_reach_names_what_is_kept_whole(tmp_path: Path) -> None:
     suite = toy.suite(models=["vgg_small"], budgets={"macs": [1e-5]})
     with pytest.raises(InfeasibleBudget, match=r"1e-05 is out of reach.*kept whole: classifier"):
         preflight(make_plan(suite).trials, Settings(tmp_path, tmp_path))
+
+
+def test_other_data_than_bases_were_trained_on_are_refused_beforehand(
+    session: Path, tmp_path: Path
+) -> None:
+    results = Path(shutil.copytree(toy.finished(session), tmp_path / "results"))
+    trials, settings = make_plan(toy.suite()).trials, Settings(results, tmp_path)
+    preflight(trials, settings)
+    file = Store(results).path("bases", trials[0].at.base.key, ".json")
+    meta = read_json(file)
+    assert meta is not None
+    write_json(file, meta | {"dataset_digest": "of others"})
+    with pytest.raises(DataError, match="not those that"):
+        preflight(trials, settings)
