@@ -67,9 +67,9 @@ class Classification(Task):
 
 
 def noise(images: Tensor, severity: int) -> Tensor:
-    """Gaussian noise of 0.1 to 0.5 of the images' own standard deviation; alike for all methods."""
-    draw = torch.randn(images.shape, generator=torch.Generator().manual_seed(severity))
-    return images + 0.1 * severity * images.std() * draw.to(images)
+    """Gaussian noise of 0.1 to 0.5 of each image's standard deviation, one pattern for all."""
+    draw = torch.randn(images.shape[1:], generator=torch.Generator().manual_seed(severity))
+    return images + 0.1 * severity * images.std((1, 2, 3), keepdim=True) * draw.to(images)
 
 
 def blur(images: Tensor, severity: int) -> Tensor:

@@ -253,3 +253,12 @@ def test_a_segmenting_network_from_pictures_to_report(
     written = json.loads(store.record_path(records[0].key).read_bytes())["measurements"]
     assert 0 <= written["pruned"]["miou"] <= 1
     assert written["macs"] <= 0.5 * written["dense_macs"]
+
+
+@pytest.mark.parametrize("name", sorted(CORRUPTIONS))
+def test_what_corrupts_an_image_hangs_on_no_other(name: str) -> None:
+    images = torch.randn(6, 3, 12, 12)
+    whole = CORRUPTIONS[name](images, severity=3)
+    alone = torch.cat([CORRUPTIONS[name](one, severity=3) for one in images.split(2)])
+    torch.testing.assert_close(whole, alone)
+    assert not torch.equal(whole, images)
