@@ -11,7 +11,7 @@ from suites.faults import no_such
 from suites.problem import DatasetSpec
 
 from ..data.datasets import load_dataset
-from ..errors import BenchError, ExportError
+from ..errors import BenchError, DataError, ExportError
 from ..export.recipe import REBUILD, RECIPE, WEIGHTS, check, read_recipe
 from ..export.runtimes import Run, checked, run_torch, to_onnx, to_torch_export, written
 from ..models.kept import kept_folder, load
@@ -90,7 +90,11 @@ def _say_accuracy(console: Console, run: Run, store: Store, key: str, data_root:
         return
     told = DatasetSpec.model_validate(record.identity["base"]["dataset"])
     spec = DatasetSpec(**told.model_dump(exclude_defaults=True))  # as a suite says it
-    data, then = load_dataset(spec, data_root, store.root), record.measurements.pruned.top1
+    try:
+        data, then = load_dataset(spec, data_root, store.root), record.measurements.pruned.top1
+    except DataError as error:
+        how = "give --plugin and --data-root as when the suite was run"
+        raise DataError(f"the file's accuracy was not checked: {error}; {how}") from error
     batches = data.test.batches(data.task.at_once)
     found = data.task.tally((run(inputs)[0], targets) for inputs, targets in batches).primary
     said = (

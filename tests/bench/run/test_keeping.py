@@ -12,8 +12,9 @@ import toy
 from rich.console import Console
 
 import bench
+from bench.command import export
 from bench.command.export import show_code, write_export
-from bench.errors import BenchError, ExportError, PlanError
+from bench.errors import BenchError, DataError, ExportError, PlanError
 from bench.executors import make_executor
 from bench.export.recipe import RECIPE, WEIGHTS
 from bench.export.runtimes import run_torch_export
@@ -177,6 +178,19 @@ def test_other_numbers_than_the_records_keep_nothing(results: Path, key: str) ->
 def test_who_is_none_of_the_methods_is_named() -> None:
     with pytest.raises(PlanError, match="there is no method in this suite 'l3'"):
         keeping(make_plan(toy.suite()), "l3", [], Store(Path("none")))
+
+
+def test_data_that_are_not_known_here_are_told_with_what_helps(
+    results: Path, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(*_: object) -> None:
+        raise DataError("there is no dataset 'shapes'")
+
+    monkeypatch.setattr(export, "load_dataset", unknown)
+    with pytest.raises(
+        DataError, match=r"not checked: there is no dataset 'shapes'; give --plugin"
+    ):
+        write_export(Console(quiet=True), key, "safetensors", tmp_path / "out", results, tmp_path)
 
 
 def test_a_file_has_the_accuracy_of_its_trial(
