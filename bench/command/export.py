@@ -68,7 +68,7 @@ def write_export(
             raise ExportError(
                 "a plugin named rebuild.py would be overwritten; give it another name"
             )
-        for one in (*folder.iterdir(), REBUILD):
+        for one in (*(folder / name for name in (*recipe["beside"], RECIPE)), REBUILD):
             name = one.name.replace(REBUILD.name, "rebuild.py")
             written(where / name, one.read_bytes())
         done = checked(model, inputs, where / WEIGHTS, run_torch(load(where)))

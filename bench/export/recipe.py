@@ -65,8 +65,9 @@ def keep(
                 _write(part, model, inputs, constructor, about)
             except ExportError as error:
                 raise ExportError(str(error).replace(place, str(folder))) from error
-            for file in sorted(part.iterdir(), key=lambda one: one.name == RECIPE):
-                file.replace(folder / file.name)
+            names = [one.name for one in part.iterdir() if one.is_file()]
+            for name in sorted(names, key=RECIPE.__eq__):  # the recipe last
+                (part / name).replace(folder / name)
     except OSError as error:
         raise ExportError(f"{folder} cannot be written: {error.strerror or error}") from error
 

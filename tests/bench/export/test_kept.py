@@ -372,9 +372,11 @@ def test_a_plugin_that_registers_more_is_kept_with_its_helpers(tmp_path: Path) -
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path[-40:])},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONDONTWRITEBYTECODE": ""},
     )
     assert afresh.stdout == "One\n", afresh.stderr
+    assert (tmp_path / "kept" / "__pycache__").is_dir()  # as Python leaves it there
+    keep(tmp_path / "kept", made, (IMAGES,), how, {})
 
 
 def test_what_cannot_be_rebuilt_leaves_what_was_kept_there(
