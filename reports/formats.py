@@ -4,11 +4,10 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from math import isfinite
 from numbers import Number
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
-
-import numpy as np
 
 from suites.files import read_yaml
 
@@ -127,7 +126,7 @@ def shown(value: float) -> str:
 
 def interval(low: float, high: float) -> str:
     """`[−0.10, +0.30]`; a dash where an end is unknown."""
-    return f"[{points(low)}, {points(high)}]" if np.isfinite([low, high]).all() else "–"
+    return f"[{points(low)}, {points(high)}]" if isfinite(low) and isfinite(high) else "–"
 
 
 def spanned(value: float, low: float, high: float) -> str:

@@ -14,16 +14,10 @@ from suites.files import SuiteError
 
 from ..errors import BenchError, StoreError
 from ..plan.plugins import load_plugins
-from ..plan.workload import Throughput
 from ..run.declaring import footing_of
 from ..run.reporting import compare_methods, finished, saying_damage, write_report
 from ..store.store import Store
 from ..terminal import console_for_people, say
-from ..tracking import TrackingError
-from ..tracking import pull as pull_records
-from ..tracking import sync as sync_records
-from ..tracking.connection import ui_command, ui_environment
-from ..tracking.links import HOME, in_lines, links_of_all
 from .arguments import (
     DATA,
     RESULTS,
@@ -76,6 +70,7 @@ def plan(
     ceiling: Annotated[float, option("plan.ceiling")] = 20_000.0,
 ) -> None:
     """Show what a run would do, how long it takes, and what its statistics can and cannot show."""
+    from ..plan.workload import Throughput  # numpy comes with it
     from .planning import show_plan, show_scales
 
     throughput, store, only = Throughput(tflops, ceiling), Store(chosen.results), names_in(methods)
@@ -180,6 +175,10 @@ def report(
     if paper and (format_ or figures):
         raise typer.BadParameter("leave --format and --figures out: a paper has its own")
     planned = chosen.outline(console)
+
+    from ..tracking import TrackingError
+    from ..tracking import sync as sync_records
+
     store, suite = Store(chosen.results), planned.suite
     with saying_damage(store, console):
         records = finished(planned, store)
@@ -240,6 +239,8 @@ def claims(
 @takes_suite
 def sync(chosen: ChosenSuite) -> None:
     """Bring MLflow up to the records: trials that it lacks, summaries that say something else."""
+    from ..tracking import sync as sync_records
+
     planned, store = chosen.outline(console), Store(chosen.results)
     with store.lock(), saying_damage(store, console):
         records = planned.records(store)
@@ -279,6 +280,8 @@ def pull(
     results: Results = RESULTS,
 ) -> None:
     """Fetch a colleague's records of a suite from MLflow; what is here stays as it is."""
+    from ..tracking import pull as pull_records
+
     store = Store(results)
     with store.lock(), saying_damage(store, console), console.status(f"asking {source}"):
         pulled = pull_records(store, suite, source)
@@ -290,6 +293,9 @@ def pull(
 @app.command()
 def ui(results: Results = RESULTS, port: Annotated[int, option("ui.port")] = 5000) -> None:
     """Open the MLflow UI on the results; stop it with Ctrl-C."""
+    from ..tracking.connection import ui_command, ui_environment
+    from ..tracking.links import HOME, in_lines, links_of_all
+
     command = ui_command(results.resolve(), port=port)
     address = f"http://127.0.0.1:{port}"
     say(console, f"MLflow UI on {address}/{HOME} (Ctrl-C stops it)")

@@ -100,7 +100,7 @@ def read_arrays(
     classes = max(int(labels.max()) for _, labels in parts) + 1
     shape = image_shape(classes, parts[0][0].shape[1], size)
     identity = [content, size, normalize.mean, normalize.std]
-    how = "both sides (torchvision, bilinear, antialiased)"
-    how = how if size != parts[0][0].shape[-1] else "no"
+    as_given = size == parts[0][0].shape[-1]
+    how = "no" if as_given else "both sides (torchvision, bilinear, antialiased)"
     prepared = preparation(normalize, size, how, white=white)
     return Splits(shape, train, test, identity, prepared=prepared)

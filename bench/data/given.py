@@ -32,9 +32,22 @@ def as_splits(source: Source, given: Any) -> Splits:
         raise DataError(f'dataset {name}: its function has to return {{"train": ..., "test": ...}}')
     arrays = [_arrays(f"dataset {name}: {split}", given[split]) for split in SPLITS]
     if None not in arrays:
-        return _of_arrays(source, [one for one in arrays if one])
+        read = [one for one in arrays if one]
+        _refuse_gaps(name, read[0][1].tolist())
+        return _of_arrays(source, read)
     parts = [_pictures(f"dataset {name}: {split}", given[split]) for split in SPLITS]
+    _refuse_gaps(name, parts[0].labels)
     return read_pictures(source, parts)
+
+
+def _refuse_gaps(name: str, labels: Sequence[int]) -> None:
+    """Raises DataError where a class has no image to train on."""
+    used = {*labels}
+    if missing := sorted({*range(max(used, default=0) + 1)} - used):
+        raise DataError(
+            f"dataset {name}: no image of train has label {few([*map(str, missing)])}; classes are "
+            "numbers from 0, without gaps"
+        )
 
 
 def _arrays(what: str, given: Any) -> tuple[Tensor, Tensor] | None:
@@ -67,12 +80,6 @@ def _of_arrays(source: Source, parts: list[tuple[Tensor, Tensor]]) -> Splits:
     (pixels, _), (tested, _) = parts
     if pixels.shape[1:] != tested.shape[1:] or pixels.dtype != tested.dtype:
         raise DataError(f"dataset {source.spec.name}: train and test hold images of other shapes")
-    used = set(parts[0][1].tolist())
-    if missing := sorted({*range(max(used) + 1)} - used):
-        raise DataError(
-            f"dataset {source.spec.name}: no image of train has label {few([*map(str, missing)])}; "
-            "classes are numbers from 0, without gaps"
-        )
     if pixels.shape[2] != pixels.shape[3] and source.spec.image_size is None:
         raise DataError(
             f"dataset {source.spec.name}: images of {pixels.shape[2]} x {pixels.shape[3]} pixels "

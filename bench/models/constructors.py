@@ -27,6 +27,7 @@ from ..export.recipe import Call, call
 ARCHITECTURES: dict[str, Any] = read_yaml(Path(__file__).with_name("architectures.yaml"))
 ALIASES: dict[str, list[str]] = read_yaml(Path(__file__).with_name("aliases.yaml"))
 CATALOG: Catalog[Registered] = Catalog("model", (), ModelError)
+LOGITS_ALONE = "bench.models.adapters:logits_alone"  # takes a network's out of a mapping
 T = TypeVar("T")
 
 

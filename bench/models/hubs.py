@@ -13,7 +13,7 @@ from suites.problem import ModelSpec
 
 from ..errors import ModelError, needed
 from ..export.recipe import Call, call
-from .constructors import fitting, refuse_unknown
+from .constructors import LOGITS_ALONE, fitting, refuse_unknown
 
 _OFF = {"use_cache"}  # of what generates
 _SIZES = {"num_labels", "num_channels", "image_size", "vocab_size", "max_position_embeddings"}
@@ -65,7 +65,7 @@ def from_transformers(spec: ModelSpec, shape: Mapping[str, Any]) -> Call:
     unit = options.pop("attention")
     configured = call(f"transformers:{config.__name__}", **{**given, **sizes, **options})
     place = f"transformers:{kind.__name__}"
-    logits = call("bench.models.adapters:logits_alone", model=call(place, config=configured))
+    logits = call(LOGITS_ALONE, model=call(place, config=configured))
     return call("bench.models.adapters:adapted", model=logits, unit=unit)
 
 

@@ -26,6 +26,7 @@ from .checkpoint import load_checkpoint
 from .constructors import (
     ARCHITECTURES,
     CATALOG,
+    LOGITS_ALONE,
     call_of,
     called,
     code_behind,
@@ -129,6 +130,13 @@ def plain_constructor(spec: ModelSpec, **shape: int) -> Call:
     return torchvision_call(name, shape["classes"], shape["image_size"], **spec.options)
 
 
+def constructor_of(network: nn.Module, spec: ModelSpec, **shape: int) -> Call:
+    """`plain_constructor`, and that `fresh` took logits out of a mapping, where it did."""
+    made, adapters = plain_constructor(spec, **shape), LOGITS_ALONE.partition(":")[0]
+    taken = type(network).__module__ == adapters != made["call"].partition(":")[0]
+    return call(LOGITS_ALONE, model=made) if taken else made
+
+
 def list_models() -> dict[str, str]:
     """One line about each model."""
     own = {name: one["about"] for name, one in ARCHITECTURES.items()}
@@ -194,7 +202,6 @@ def _from_torchvision(spec: ModelSpec, shape: dict[str, Any]) -> Call:
 
 def _check_options(spec: ModelSpec, builder: Callable[..., Any], taken: Collection[str]) -> None:
     """Options are the builder's other parameters, of their types; numbers count from 1."""
-
     from ..data.reader import options_of  # beside readers, which load torch
 
     options_of(spec.name, spec.options, builder, taken, strict=True, wrong=ModelError)

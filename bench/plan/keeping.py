@@ -21,14 +21,17 @@ from ..terminal import say
 from .jobs import Trial, TrialJob
 from .plan import Plan
 
-# Prints a line of JSON about each network that cannot be loaded: its folder, and why.
+# Prints as JSON the folders of networks that cannot be loaded, and why; users' code may print, too.
 AFRESH = """
-import json, sys, bench
+import contextlib, json, sys, bench
+why = {}
 for folder in sys.argv[1:]:
     try:
-        bench.load(folder)
+        with contextlib.redirect_stdout(sys.stderr):
+            bench.load(folder)
     except bench.errors.BenchError as error:
-        print(json.dumps([folder, str(error)]))
+        why[folder] = str(error)
+print(json.dumps(why))
 """
 
 
@@ -93,7 +96,7 @@ def check_kept(keys: Collection[str], store: Store, console: Console) -> None:
     if done.returncode:
         say(console, ("not checked", "red"), f" {' '.join(done.stderr.splitlines()[-1:])}")
         return
-    for folder, why in map(json.loads, done.stdout.splitlines()):
+    for folder, why in json.loads(done.stdout).items():
         (Path(folder) / RECIPE).unlink(missing_ok=True)
         say(console, ("not kept", "red"), f" {why}")
     whole = [one for one in folders if (one / RECIPE).exists()]

@@ -157,9 +157,8 @@ def select(
     steps: Sequence[int],  # units that leave each group together
     # What messages give shares of; default: the cost of the network at hand.
     whole: float | None = None,
-    emptied: Literal[
-        "floor", "skip"
-    ] = "floor",  # what of a group that the ranking takes below its floor
+    # What of a group that the ranking takes below its floor.
+    emptied: Literal["floor", "skip"] = "floor",
     nominal: bool = False,  # the target is what the ranking asks for, and what is skipped misses it
 ) -> list[int]:
     """How many units each group loses, lowest first, to cost target - tolerance to target.

@@ -7,16 +7,14 @@ from torch import nn
 from reports.records import Measurements, Record
 
 from ..errors import ExportError
-from ..export.recipe import call, keep
-from ..models.registry import plain_constructor
+from ..export.recipe import keep
+from ..models.registry import constructor_of
 from ..plan.jobs import TrialJob
 from ..pruning.network import Network
 from .record import made_record
 from .recovery import Thin
 from .trial import measure
 from .workspace import Workspace
-
-LOGITS = "bench.models.adapters:logits_alone"
 
 
 def keep_network(job: TrialJob, workspace: Workspace) -> str | None:
@@ -47,9 +45,7 @@ def keep_network(job: TrialJob, workspace: Workspace) -> str | None:
         about["kept"] = network.kept_by_layer(thin.removed)
     data = workspace.base(job.at.base).data
     about["input"] = data.prepared
-    constructor = plain_constructor(job.at.base.model, **data.shape)
-    if type(pruned).__module__ == LOGITS.partition(":")[0] != constructor["call"].partition(":")[0]:
-        constructor = call(LOGITS, model=constructor)  # outputs in a mapping: see `registry.fresh`
+    constructor = constructor_of(pruned, job.at.base.model, **data.shape)
     try:
         keep(workspace.store.network(job.key), pruned, network.inputs, constructor, about)
     except ExportError as error:

@@ -1,6 +1,6 @@
 """What a job needs at hand: data, bases and traced networks, kept from one job to the next."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -130,14 +130,13 @@ class Workspace:
 
     def same_images(self, job: DenseJob) -> None:
         """Raises DataError where a stored base was not trained on the images that there are now."""
-        meta, data = read_json(self._file(job, ".json")), self.dataset(job)
-        if meta is not None and meta["dataset_digest"] != data.digest:
-            raise DataError(fault("other_images", name=data.name, job=job))
+        if (meta := read_json(self._file(job, ".json"))) is not None:
+            _refuse_other_images(job, self.dataset(job), meta)
 
     def _load(self, job: DenseJob) -> Base:
         data = self.dataset(job)
         meta = wanted(read_json, self._file(job, ".json"))
-        self.same_images(job)
+        _refuse_other_images(job, data, meta)
         model = self._model(job, data, meta["sha256"])
         network = self.trace(job, model, data)
         found = Base(
@@ -240,3 +239,8 @@ def _cached(kept: dict[Hashable, Any], key: Hashable, make: Callable[[], T]) -> 
     while len(kept) > KEPT:
         del kept[next(iter(kept))]
     return kept[key]
+
+
+def _refuse_other_images(job: DenseJob, data: Dataset, meta: Mapping[str, Any]) -> None:
+    if meta["dataset_digest"] != data.digest:
+        raise DataError(fault("other_images", name=data.name, job=job))

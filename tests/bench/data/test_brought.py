@@ -374,3 +374,14 @@ def test_arrays_of_another_meaning_are_refused(
 
     with pytest.raises(DataError, match=said):
         load("given16")
+
+
+def test_labels_of_single_images_have_no_gaps_either(load: Load, register: Any) -> None:
+    @register("given16")
+    def given16(folder: Path) -> dict[str, Any]:
+        """Of single images."""
+        pairs = [(Image.fromarray(noise(at)), 1 + at % 2) for at in range(4)]
+        return {"train": pairs, "test": pairs}
+
+    with pytest.raises(DataError, match=r"no image of train has label 0; .* without gaps"):
+        load("given16")

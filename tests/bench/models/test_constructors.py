@@ -14,8 +14,8 @@ from conftest import CLASSIFICATION
 
 from bench.errors import ModelError, PlanError
 from bench.models import build_model, code_of
-from bench.models.constructors import CATALOG
-from bench.models.registry import constructor, fresh
+from bench.models.constructors import CATALOG, LOGITS_ALONE
+from bench.models.registry import constructor, constructor_of, fresh
 from bench.plan.jobs import BaseJob
 from bench.plan.plugins import load_plugins
 from suites.problem import DatasetSpec, ModelSpec
@@ -175,7 +175,10 @@ def test_logits_may_stand_in_a_mapping() -> None:
     assert CLASSIFICATION.outputs({"logits": logits}) is logits
     targets = torch.zeros(2, dtype=torch.long)
     assert CLASSIFICATION.loss({"logits": logits}, targets) == CLASSIFICATION.loss(logits, targets)
-    assert isinstance(built("nets15:Mapping")(torch.randn(2, 1, 8, 8)), torch.Tensor)
+    for name, place in (("Mapping", LOGITS_ALONE), ("Net", "nets15:Net")):
+        made = built(f"nets15:{name}")
+        assert isinstance(made(torch.randn(2, 1, 8, 8)), torch.Tensor)
+        assert constructor_of(made, ModelSpec(name=f"nets15:{name}"), **SHAPE)["call"] == place
 
 
 def test_modules_that_are_not_there_or_do_not_run_are_named(here: Path) -> None:

@@ -10,13 +10,14 @@ import pytest
 import torch
 import toy
 from rich.console import Console
+from torch import nn
 
 import bench
 from bench.command import export
 from bench.command.export import show_code, write_export
 from bench.errors import BenchError, DataError, ExportError, PlanError
 from bench.executors import make_executor
-from bench.export.recipe import RECIPE, WEIGHTS
+from bench.export.recipe import RECIPE, WEIGHTS, call, keep
 from bench.export.runtimes import run_torch_export
 from bench.plan.keeping import asked_for, check_kept, is_kept, keeping
 from bench.plan.plan import Plan, make_plan
@@ -99,6 +100,20 @@ def test_a_fresh_process_says_what_it_can_rebuild(
     (Store(results).network(key) / "check.safetensors").unlink()
     check_kept([key], Store(results), Console(width=400))
     assert "0 pruned networks of 1 kept" in capsys.readouterr().out
+
+
+def test_what_users_code_prints_is_no_verdict(
+    results: Path, key: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = "from torch import nn\n\nprint('hello')\n\n\ndef make():\n    return nn.Linear(3, 2)\n"
+    (results / "printing16.py").write_text(code)
+    monkeypatch.chdir(results)
+    monkeypatch.syspath_prepend(results)
+    store = Store(results)
+    shutil.rmtree(store.network(key))
+    keep(store.network(key), nn.Linear(3, 2), (torch.randn(2, 3),), call("printing16:make"), {})
+    check_kept([key], store, Console(width=400))
+    assert "1 pruned network of 1 kept" in capsys.readouterr().out
 
 
 def test_asking_for_networks_changes_no_key() -> None:

@@ -24,6 +24,7 @@ from bench.tasks.known import TASKS, find_task
 from bench.tracking.fields import metrics
 from reports.build import build_report
 from reports.metric import TOP1, Metric, speaking_of, spoken
+from reports.records import Record
 from suites import Suite
 from suites.section import Chosen
 
@@ -194,13 +195,10 @@ def test_a_language_model_from_text_to_report(
         bases=1,
         measure={"deployed": []},
     )
-    plan, store = make_plan(asked), Store(tmp_path)
-    go(tmp_path, plan)
-    records = plan.records(store)
+    records, page = ran(asked, tmp_path)
     assert {one.labels.method: one.status for one in records} == {
         **dict.fromkeys(("l2", "taylor", "wanda"), "done"), "hap": "infeasible"
     }  # fmt: skip
-    page = build_report(asked, records, plan.expected, tmp_path / "report").read_text()
     assert "log-likelihood change (nats)" in page
     assert "perplexity is the exponential of the loss" in page
     text = re.sub(r"<(script|style|svg).*?</\1>|<[^>]*>", " ", page, flags=re.DOTALL)
@@ -213,9 +211,17 @@ def test_a_language_model_from_text_to_report(
     head = (tmp_path / "report" / "tables" / "cells.csv").read_text().splitlines()[0]
     assert "retained_log_likelihood" in head
     assert head.endswith("perplexity")
-    written = json.loads(store.record_path(records[0].key).read_bytes())
+    written = json.loads(Store(tmp_path).record_path(records[0].key).read_bytes())
     assert written["task"] == "language-model"
     assert -6 < written["measurements"]["pruned"]["log_likelihood"] < 0
+
+
+def ran(asked: Suite, folder: Path) -> tuple[list[Record], str]:
+    """The records of a suite that was run in a folder, and the page of its report."""
+    plan = make_plan(asked)
+    go(folder, plan)
+    records = plan.records(Store(folder))
+    return records, build_report(asked, records, plan.expected, folder / "report").read_text()
 
 
 def test_a_segmenting_network_from_pictures_to_report(
@@ -242,15 +248,12 @@ def test_a_segmenting_network_from_pictures_to_report(
         bases=1,
         measure={"deployed": []},
     )
-    plan, store = make_plan(asked), Store(tmp_path)
-    go(tmp_path, plan)
-    records = plan.records(store)
+    records, page = ran(asked, tmp_path)
     assert [one.status for one in records] == ["done"] * 3
-    page = build_report(asked, records, plan.expected, tmp_path / "report").read_text()
     assert "mIoU change (points)" in page
     assert "top-1" not in page
     assert "MIoU" not in page
-    written = json.loads(store.record_path(records[0].key).read_bytes())["measurements"]
+    written = json.loads(Store(tmp_path).record_path(records[0].key).read_bytes())["measurements"]
     assert 0 <= written["pruned"]["miou"] <= 1
     assert written["macs"] <= 0.5 * written["dense_macs"]
 
