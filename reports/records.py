@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import operator
+import re
 import statistics
 from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
@@ -58,6 +59,11 @@ def content_key(identity: Any) -> str:
     """SHA-256 of canonical JSON: sorted keys, no spaces, no NaN."""
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def is_key(text: str) -> bool:
+    """Whether that may be a record's key: what comes from elsewhere becomes a path."""
+    return re.fullmatch("[0-9a-f]{64}", text) is not None
 
 
 def budget_words(cost: str | None, budget: float | None) -> str:
