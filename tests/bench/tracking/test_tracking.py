@@ -225,10 +225,6 @@ def test_sync_rebuilds_a_lost_database(root: Path, tmp_path: Path) -> None:
     records = [record(0), record(1), failed(record(2))]
     sync(root, records)
     moved = root.rename(root.with_name("elsewhere"))
-    with pytest.raises(
-        TrackingError, match="stood elsewhere"
-    ):  # artifacts would go to the old place
-        opened(moved)
     (moved / "mlflow.db").unlink()
 
     lines = tmp_path / "records.jsonl"
@@ -283,7 +279,7 @@ def test_runs_that_a_killed_process_left_open_are_ended(
     opened(root)
     opened(root)
     assert [run.info.status for run in runs(root, "suite")] == ["RUNNING"] * 2
-    monkeypatch.setattr("psutil.pid_exists", lambda process: False)
+    monkeypatch.setattr("psutil.pids", lambda: [1])
     opened(root).finish()
     assert sorted(run.info.status for run in runs(root, "suite")) == ["FINISHED"] + ["KILLED"] * 2
 
