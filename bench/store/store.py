@@ -24,6 +24,7 @@ import platform
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
@@ -77,7 +78,8 @@ class Store:
             self.root.mkdir(parents=True, exist_ok=True)
             lock.acquire()
             (self.root / ".holder").write_text(f"{os.getpid()} on {platform.node()}")
-            for part in self.root.glob("*/.*.part"):  # what a killed run left half written
+            parts = (self.root.glob(f"{one}/.*.part") for one in ("*", "reports/*"))
+            for part in chain.from_iterable(parts):  # what a killed run left half written
                 if part.is_dir():
                     shutil.rmtree(part, ignore_errors=True)
                 else:
