@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ..errors import StructureError
 from ..lazy import Tensor, nn, torch
 from .given import copied, floats_as, tensors
 from .groups import Structure
-from .member import Group, Member
+from .member import Group, Member, channels_lost
 from .units import Units
 
 EQUAL = 1e-5  # largest difference of outputs, relative to their size, of masked and pruned
@@ -25,18 +25,10 @@ def cut(model: nn.Module, groups: Sequence[Group], removed: Sequence[Tensor]) ->
         removed: of each group, the units that go.
     """
     pruned = copied(model)
-    leaving: dict[tuple[str, Callable[..., Any]], list[Tensor]] = {}
-    members: dict[tuple[str, Callable[..., Any]], Member] = {}
-    for group, units in zip(groups, removed, strict=True):
-        if not len(units):
-            continue
-        for member in group.members:
-            key = (member.name, member.prune)
-            members[key] = member
-            leaving.setdefault(key, []).append(member.indices[torch.isin(member.units, units)])
     with torch.no_grad():
-        for key, indices in leaving.items():
-            _shrink(pruned, members[key], torch.cat(indices).sort().values)
+        for member, channels in channels_lost(groups, removed).values():
+            if len(channels):
+                _shrink(pruned, member, channels)
     return pruned
 
 
