@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from criteria import CriteriaError, UnknownCriterion, registry
-from criteria.phases import find_phase, phase_options, phase_source
+from criteria.phases import PHASES, phase_source
 from criteria.training import Kind
 from reports.records import Labels, content_key
 from suites import AnySuite, Case, FidelitySuite, Probe, Recipe, Suite
@@ -78,8 +78,8 @@ class Maker(Generic[S]):
 
         def make() -> PhaseUse:
             try:
-                entry = find_phase(kind, spec.name)
-                options = phase_options(kind, spec.name, spec.options)
+                entry = PHASES[kind].find(spec.name)
+                options = PHASES[kind].options(spec.name, spec.options)
             except CriteriaError as error:
                 raise PlanError(f"method {case.method.name}: {error}") from error
             found = options.model_dump(), phase_source(kind, spec.name), recipe
@@ -253,7 +253,7 @@ def _criterion(method: MethodSpec, per_weight: bool) -> CriterionSpec:
     """Name, options and source of a method's criterion, which scores what the suite prunes."""
     try:
         entry = registry.find(method.criterion)
-        options = registry.resolve_options(method.criterion, method.options).model_dump()
+        options = registry.CATALOG.options(method.criterion, method.options).model_dump()
         registry.require(entry.name, options, "single weights" if per_weight else "channels")
         source = registry.source_hash(entry.name, options)
     except CriteriaError as error:
