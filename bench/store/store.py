@@ -10,6 +10,7 @@ results/checkpoints        where a training stands; gone when its job is done
 results/networks/KEY       the pruned network of a trial, where it was kept: bench.load reads it
 results/sizes              MACs and widths of networks, by the code that builds them, for plans
 results/images             decoded images, and the SHA-256 of image files
+results/logs               what happened in each run, a line of JSON an event
 results/suites             suites as they were run last: what their names mean to reports
 results/declared           what a suite's analysis rests on, from before its first trial
 results/damaged            what did not hold to its SHA-256, and a log of it
@@ -19,6 +20,7 @@ results/.lock, .holder     held by the run that is working here
 """
 
 import os
+import platform
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -70,21 +72,18 @@ class Store:
         Raises:
             StoreError: another run holds it, or it cannot be made.
         """
-        lock = FileLock(self.root / ".lock", timeout=0)
+        lock = FileLock(self.root / ".lock", timeout=0.2)  # `holder` has it for a moment
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             lock.acquire()
-            (self.root / ".holder").write_text(str(os.getpid()))
+            (self.root / ".holder").write_text(f"{os.getpid()} on {platform.node()}")
             for part in self.root.glob("*/.*.part"):  # what a killed run left half written
                 if part.is_dir():
                     shutil.rmtree(part, ignore_errors=True)
                 else:
                     part.unlink(missing_ok=True)
         except Timeout as error:
-            holder = ""
-            with suppress(OSError, ValueError):
-                holder = (self.root / ".holder").read_text()
-            raise StoreError(fault("lock", holder=holder or "unknown", root=self.root)) from error
+            raise StoreError(fault("lock", holder=self._last(), root=self.root)) from error
         except OSError as error:
             lock.release()
             raise StoreError(f"{self.root} cannot be written: {error.strerror}") from error
@@ -92,6 +91,24 @@ class Store:
             yield
         finally:
             lock.release()
+
+    def holder(self) -> str | None:
+        """Who works on this folder now, as `PROCESS on HOST`; None where nobody does.
+
+        Who may not write here cannot tell, and is told who worked here last.
+        """
+        if not (self.root / ".lock").exists():
+            return None
+        try:
+            with FileLock(self.root / ".lock", timeout=0):
+                return None
+        except (Timeout, OSError):
+            return self._last()
+
+    def _last(self) -> str:
+        with suppress(OSError, ValueError):
+            return (self.root / ".holder").read_text() or "unknown"
+        return "unknown"
 
     def record_path(self, key: str) -> Path:
         """Where the record of that key lies."""
