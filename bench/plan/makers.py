@@ -122,9 +122,7 @@ class Maker(Generic[S]):
             own_split = self.suite.own_splits(dataset, model)
             return jobs.BaseJob(dataset, model, recipe, case.base, checkpoint, own_split, code)
 
-        return self.once(
-            ("base", dataset.model_dump_json(), model.model_dump_json(), case.base), make
-        )
+        return self.once(("base", id(dataset), id(model), case.base), make)
 
 
 class ComparisonMaker(Maker[Suite]):
@@ -168,9 +166,13 @@ class ComparisonMaker(Maker[Suite]):
         self, case: Case, name: str | None, rewind: Rewind | None
     ) -> tuple[Recipe | None, jobs.EarlyJob | None]:
         """What a pruned network is trained by, and the base whose weights it is rewound to."""
-        recipe = self.suite.recipe_after(case.dataset, case.model, name, rewind)
-        if recipe is not None:
-            self.fitting(recipe, case, f"recipe {name or 'of the base, rewound'}")
+
+        def make() -> Recipe | None:
+            recipe = self.suite.recipe_after(case.dataset, case.model, name, rewind)
+            where = f"recipe {name or 'of the base, rewound'}"
+            return recipe and self.fitting(recipe, case, where)
+
+        recipe = self.once(("after", id(case.dataset), id(case.model), name, rewind), make)
         if rewind is None or rewind.what != "weights":
             return recipe, None
         base = self.base(case)
@@ -180,13 +182,16 @@ class ComparisonMaker(Maker[Suite]):
 
     def path(self, case: Case) -> jobs.PathJob:
         """One for all budgets; one a budget where a procedure heads for it, or settings differ."""
-        standpoint = self.standpoint(case)
-        modelled = self.suite.budgets.cost in ("latency", "memory")
-        differs = self.suite.differs_by_budget(case.model, case.method)
-        alone = case.method.procedure or modelled or differs
-        kept = self.suite.budgets_of(case.model).kept
-        budgets = (case.budget,) if alone else tuple(kept)
-        key = ("path", id(standpoint), case.method.name, case.matched, budgets)
+        standpoint, name = self.standpoint(case), case.method.name
+
+        def together() -> tuple[float, ...]:
+            modelled = self.suite.budgets.cost in ("latency", "memory")
+            differs = self.suite.differs_by_budget(case.model, case.method)
+            alone = case.method.procedure or modelled or differs
+            return () if alone else tuple(self.suite.budgets_of(case.model).kept)
+
+        budgets = self.once(("budgets", id(case.model), name), together) or (case.budget,)
+        key = ("path", id(standpoint), name, case.matched, budgets)
         if case.matched is None:
             return self.once(key, lambda: self._path(case, standpoint, budgets, None))
         own = self.path(replace(case, matched=None))
