@@ -16,7 +16,6 @@ from . import (
     accuracy,
     accuracy_cost,
     accuracy_latency,
-    costs,
     fidelity,
     paired_differences,
     pairwise,
@@ -47,7 +46,6 @@ FIGURES: Mapping[str, Plots] = {
     "training_cost": pareto.training_cost,
     "recovery_curves": recovery_curves.plots,
     "widths": widths.plots,
-    "costs": costs.plots,
 }
 
 

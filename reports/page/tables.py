@@ -136,7 +136,7 @@ def cell_table(results: Results) -> Table:
         columns.append("best_validation_top1")
     # A mask leaves channels and latency as they are, and only a mask has weights.
     gone = {"channels", "latency"} if suite.budgets.unstructured else {"weights"}
-    gone |= {"memory"} - {results.axis}
+    gone |= {"memory"} - {suite.budgets.cost}
     costs = ("macs", "params", "channels", "weights", "memory", "latency")
     columns += [f"{one}_percent" for one in costs if one not in gone]
     columns += ["score_s", "recovery_s", *others(results.trials)]

@@ -299,9 +299,9 @@ def test_nothing_is_drawn_that_says_nothing(tmp_path: Path) -> None:
 
 
 def test_figures_are_asked_for_by_name(small: Results, tmp_path: Path) -> None:
-    found = gallery(small, tmp_path, ["costs"])
-    assert [one.name for one in found] == ["costs"]
-    assert {path.stem for path in tmp_path.iterdir()} == {"costs"}
+    found = gallery(small, tmp_path, ["score_cost"])
+    assert [one.name for one in found] == ["score_cost"]
+    assert {path.stem for path in tmp_path.iterdir()} == {"score_cost"}
     with pytest.raises(ValueError, match="'frogs'; there are accuracy_cost"):
         gallery(small, tmp_path, ["frogs"])
 
