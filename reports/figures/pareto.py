@@ -1,7 +1,7 @@
 """Quality against what a method spends, with the Pareto front; names stand at the points."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain, product
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,13 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ..analysis.best import OVER
 from ..analysis.results import Results
 from ..metric import spoken
 from ..statistics import Floats
 from .captions import plotted
 from .focus import focus, signed
-from .panels import ALL_PROBLEMS, MANY, grid, legend
+from .panels import MANY, grid, legend
 from .plot import Plot, freeze, lay_out
 from .style import GREY, INK, QUIET, Look
 
@@ -47,27 +48,18 @@ def drawn(results: Results, cost: str) -> pd.DataFrame:
 
     `results`: the analysis; matched controls are left out. `cost`: column of the trials.
     """
-    names = sorted(one.name for one in results.suite.methods)
-    rows = []
-    for recovery, problem, method in product(results.recoveries, results.problems, names):
-        of_bases = results.by_base.get((problem, recovery, method))
-        if of_bases is not None:
-            spread = of_bases.std(ddof=1) if of_bases.size > 1 else np.nan
-            rows.append((problem, recovery, method, of_bases.mean(), spread, of_bases.size))
-    means = pd.DataFrame(rows, columns=[*_KEYS, "retained_top1", "sd", "n"])
-    if means.empty:
-        return means.assign(**{cost: []})
-    means = means.astype({"n": int})
-    of_trials = results.trials.groupby(_KEYS)[cost].mean().astype(float)
-    means.insert(3, cost, of_trials.loc[list(means[_KEYS].itertuples(index=False))].to_numpy())
+    known = results.standing.dropna(subset="mean").rename(columns={"mean": "retained_top1"})
+    spent = results.trials.groupby(_KEYS)[cost].mean()
+    means = known[known["problem"] != OVER].join(spent, on=_KEYS)
+    means = means[[*_KEYS, cost, "retained_top1", "sd", "n"]].astype({cost: float, "n": int})
     if len(results.problems) > MANY:  # of those complete on all; `sd` and `n` are over these
         grouped = means.groupby(["recovery", "method"], sort=False)
         found = grouped[[cost, "retained_top1"]].mean()
         found["sd"], found["n"] = grouped["retained_top1"].std(), grouped.size()
         means = found[found["n"] == len(results.problems)].reset_index()
-        means.insert(0, "problem", ALL_PROBLEMS)
+        means.insert(0, "problem", OVER)
     tops = results.dense.groupby("problem")["dense_top1"].mean()
-    dense = means["problem"].map(tops).fillna(tops.mean())  # `ALL_PROBLEMS`: of their mean
+    dense = means["problem"].map(tops).fillna(tops.mean())  # `OVER`: of their mean
     least, most = spoken().ends
     means["low"] = np.maximum(means["retained_top1"] - means["sd"], least - dense)
     means["high"] = np.minimum(means["retained_top1"] + means.pop("sd"), most - dense)

@@ -76,15 +76,14 @@ def _tree(matrix: pd.DataFrame) -> Floats:
     return tree
 
 
-def similarity_plot(matrix: pd.DataFrame, label: str, flat: str = "constant") -> Figure:
+def similarity_plot(matrix: pd.DataFrame, label: str) -> Figure:
     """A square a pair, with numbers in percent where they can be read, below a dendrogram.
 
-    NaN stays blank. Colours run from -1 to 1 where there is something negative. `flat`: what is
-    said of methods that rank nothing.
+    NaN stays blank. Colours run from -1 to 1 where there is something negative.
     """
     values = matrix.to_numpy(dtype=float)
     ranked = matrix.notna().any(axis=1)
-    names = [str(name) if ranked[name] else f"{name} ({flat})" for name in matrix.index]
+    names = [str(name) if ranked[name] else f"{name} (constant)" for name in matrix.index]
     texts = signs(values)
     if len(matrix) <= _NUMBERS:
         whole = np.rint(100 * np.nan_to_num(values)).astype(int)
