@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +19,7 @@ from .focus import signed
 from .panels import tiled
 from .plot import Plot
 from .rows import DOT
-from .similarity import REMOVED, overlap, similarity, similarity_plot
+from .similarity import similarity, similarity_plot
 from .style import GREY
 
 BINS = 10  # of predicted rank, for the line of medians
@@ -74,17 +73,14 @@ def _regret(results: FidelityResults) -> Iterator[Plot]:
     yield plotted("regret", figure, data, results)
 
 
-def _matrices(
-    results: FidelityResults, name: str, of: Callable[[pd.DataFrame], pd.DataFrame], label: str
-) -> Iterator[Plot]:
+def _similarity(results: FidelityResults) -> Iterator[Plot]:
     """On problems of three criteria or more: of two there is one number, which needs no matrix."""
     for problem, units in results.units.groupby("problem", sort=False):
         if units["method"].nunique() > 2:
-            matrix = of(units)
-            figure = similarity_plot(matrix, label)
+            matrix = similarity(units)
+            figure, file = similarity_plot(matrix), f"similarity-{slug(str(problem))}"
             data = matrix.rename_axis("method").reset_index()
-            known, file = {"problem": problem, "removed": REMOVED}, f"{name}-{slug(str(problem))}"
-            yield plotted(name, figure, data, results, file, **known)
+            yield plotted("similarity", figure, data, results, file, problem=problem)
 
 
 def _truth(results: FidelityResults) -> Iterator[Plot]:
@@ -98,10 +94,7 @@ def _truth(results: FidelityResults) -> Iterator[Plot]:
 FIGURES: Mapping[str, Callable[[FidelityResults], Iterator[Plot]]] = {
     "correlation": _correlation,
     "regret": _regret,
-    "similarity": partial(
-        _matrices, name="similarity", of=similarity, label="Spearman's ρ of scores"
-    ),
-    "overlap": partial(_matrices, name="overlap", of=overlap, label="overlap of removed sets"),
+    "similarity": _similarity,
     "truth": _truth,
 }
 

@@ -49,8 +49,8 @@ def drawn(results: Results, cost: str) -> pd.DataFrame:
     `results`: the analysis; matched controls are left out. `cost`: column of the trials.
     """
     known = results.standing.dropna(subset="mean").rename(columns={"mean": "retained_top1"})
-    spent = results.trials.groupby(_KEYS)[cost].mean()
-    means = known[known["problem"] != OVER].join(spent, on=_KEYS)
+    of_trials = results.trials.groupby(_KEYS)[cost].mean()
+    means = known[known["problem"] != OVER].join(of_trials, on=_KEYS)
     means = means[[*_KEYS, cost, "retained_top1", "sd", "n"]].astype({cost: float, "n": int})
     if len(results.problems) > MANY:  # of those complete on all; `sd` and `n` are over these
         grouped = means.groupby(["recovery", "method"], sort=False)

@@ -17,7 +17,6 @@ from scipy.spatial.distance import squareform
 from ..statistics import Floats
 from .style import GREY, TWO_COLUMNS
 
-REMOVED = 0.3  # share of the units that a removed set holds
 _NUMBERS = 30  # methods up to which numbers are written into the squares
 _SIDE = 0.16  # inches of a square, where so many fit
 _LARGE = 0.27  # of one that holds a number
@@ -27,25 +26,10 @@ _LETTER = 0.058  # inches
 def similarity(units: pd.DataFrame) -> pd.DataFrame:
     """Spearman correlation of every two methods' scores over all units, mean over bases.
 
-    Rows and columns are in the order of an average-linkage clustering of 1 - tau, so that methods
-    which rank alike, or upside down, stand together. `units` are those of one problem.
+    Rows and columns are in the order of an average-linkage clustering of 1 - rho, so that methods
+    which rank alike stand together. `units` are those of one problem.
     """
     return mean_agreement([one.corr("spearman") for one in _scores(units)])
-
-
-def overlap(units: pd.DataFrame) -> pd.DataFrame:
-    """Share that two methods' sets have in common, of all units in either: Jaccard, over bases.
-
-    A set is the lowest `REMOVED` of the sampled units. Order as `similarity`, of 1 - overlap.
-    """
-    by_base = []
-    for scores in _scores(units):
-        taken = scores.rank(method="first") <= REMOVED * len(scores)
-        held = taken.to_numpy(dtype=float)
-        both = held.T @ held
-        either = held.sum(axis=0)[:, None] + held.sum(axis=0)[None] - both
-        by_base.append(pd.DataFrame(both / either, taken.columns, taken.columns))
-    return mean_agreement(by_base)
 
 
 def _scores(units: pd.DataFrame) -> Iterator[pd.DataFrame]:
@@ -76,7 +60,7 @@ def _tree(matrix: pd.DataFrame) -> Floats:
     return tree
 
 
-def similarity_plot(matrix: pd.DataFrame, label: str) -> Figure:
+def similarity_plot(matrix: pd.DataFrame) -> Figure:
     """A square a pair, with numbers in percent where they can be read, below a dendrogram.
 
     NaN stays blank. Colours run from -1 to 1 where there is something negative.
@@ -90,7 +74,7 @@ def similarity_plot(matrix: pd.DataFrame, label: str) -> Figure:
         texts = np.char.replace(whole.astype(str), "-", "\N{MINUS SIGN}")
     signed = bool((values < 0).any())
     colours, low = ("RdBu", -1.0) if signed else ("Blues", 0.0)
-    figure, ax = square_figure(values, names, names, colours, (low, 1.0), label, texts)
+    figure, ax = square_figure(values, names, names, colours, (low, 1.0), "Spearman's ρ", texts)
     if ranked.sum() > 2:  # the tree above the first squares; heights are 1 - agreement
         found = dendrogram(_tree(matrix.loc[ranked, ranked]), no_plot=True)
         left = (np.array(found["icoord"]) - 5) / 10  # scipy's leaves stand at 5, 15, 25 ...

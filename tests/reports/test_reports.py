@@ -205,20 +205,6 @@ def test_enough_bases_are_tested_and_named() -> None:
     assert "No difference is shown for obd" in sentence
 
 
-def test_by_dataset_and_by_model_are_means_of_their_problems() -> None:
-    suite = make_suite(datasets=["digits", "cifar10"], recoveries=["none"])
-    results = analyse(suite, synthetic_records(suite, plan(suite)), plan(suite))
-    keys = ["method", "reference", "problem"]
-    paired = results.paired.set_index(keys)["mean"]
-    table = results.by_factor.set_index(["factor", "level", "method", "reference"])["mean"]
-    for factor, level, problems in (
-        ("dataset", "cifar10", ["resnet20 on cifar10", "vgg-small on cifar10"]),
-        ("model", "vgg-small", ["vgg-small on digits", "vgg-small on cifar10"]),
-    ):
-        by_hand = np.mean([paired["taylor", "l1", one] for one in problems])
-        assert table[factor, level, "taylor", "l1"] == pytest.approx(by_hand)
-
-
 def test_headline_claims_nothing_that_is_not_there(suite: Suite) -> None:
     same = [record(one, 0.7 + 0.01 * (one.base - 1)) for one in plan(suite)]
     results = analyse(suite, same, plan(suite))

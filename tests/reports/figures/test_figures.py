@@ -276,7 +276,7 @@ def test_like_columns_stand_together_and_the_tree_joins_neighbours() -> None:
     assert matrix.loc["flat"].isna().all()  # it ranks nothing
     assert order[-1] == "flat"
     with publication():
-        figure = similarity_plot(matrix, "agreement")
+        figure = similarity_plot(matrix)
     branches = figure.axes[0].child_axes[0].collections[0].get_segments()
     assert len(branches) == 3
     assert "flat (constant)" in {one.get_text() for one in figure.findobj(Text)}
