@@ -1,7 +1,6 @@
 """Matrices as coloured squares with names at their sides; of agreement with a dendrogram above."""
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -68,7 +67,7 @@ def similarity_plot(matrix: pd.DataFrame) -> Figure:
     values = matrix.to_numpy(dtype=float)
     ranked = matrix.notna().any(axis=1)
     names = [str(name) if ranked[name] else f"{name} (constant)" for name in matrix.index]
-    texts = signs(values)
+    texts = np.where(values < 0, "\N{MINUS SIGN}", "")  # the ends of the map are alike in grey
     if len(matrix) <= _NUMBERS:
         whole = np.rint(100 * np.nan_to_num(values)).astype(int)
         texts = np.char.replace(whole.astype(str), "-", "\N{MINUS SIGN}")
@@ -87,11 +86,6 @@ def similarity_plot(matrix: pd.DataFrame) -> Figure:
     return figure
 
 
-def signs(matrix: Floats) -> NDArray[np.str_]:
-    """A minus for every value below zero: the ends of a two-sided map are alike in grey."""
-    return np.where(matrix < 0, "\N{MINUS SIGN}", "")
-
-
 def square_figure(
     matrix: Floats,  # [rows, columns]; NaN stays blank
     rows: Sequence[str],  # names from the top
@@ -99,9 +93,7 @@ def square_figure(
     colours: str,  # a colour map
     limits: tuple[float, float],  # values of its ends
     label: str,  # of the colour bar
-    # [rows, columns] to write into the squares; `signs` where numbers have no room.
-    texts: NDArray[np.str_] | None = None,
-    extend: Literal["neither", "both"] = "neither",  # `both` where values lie beyond the limits
+    texts: NDArray[np.str_] | None = None,  # [rows, columns] to write into the squares
 ) -> tuple[Figure, Axes]:
     """The figure, and the axes of the matrix."""
     names = _LETTER * max(len(name) for name in rows) + 0.15
@@ -122,7 +114,7 @@ def square_figure(
     ax.tick_params(length=0)
     ax.grid(visible=False)
     ax.spines[:].set_visible(False)
-    bar = figure.colorbar(shown, ax=ax, label=label, extend=extend, aspect=30, fraction=0.05)
+    bar = figure.colorbar(shown, ax=ax, label=label, aspect=30, fraction=0.05)
     bar.outline.set_visible(False)
     if texts is not None:
         scale = Normalize(*limits, clip=True)
