@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import SymmetricalLogLocator
 
 from suites.section import slug
 
@@ -192,16 +193,11 @@ def _scatter(units: pd.DataFrame, order: Sequence[str], rho: dict[str, float]) -
     first = axes[0]
     first.set_xlim(0, 1)
     first.set_xticks([0, 0.5, 1], ["0", "½", "1"])
-    # Decades on both sides of zero, labelled sparsely.
     first.set_yscale("symlog", linthresh=knee, linscale=0.6)
+    decades = SymmetricalLogLocator(base=10, linthresh=knee)
+    decades.set_params(numticks=6)
+    first.yaxis.set_major_locator(decades)
     highest, lowest = changes.max(initial=0.0), changes.min(initial=0.0)
-    top = max(0, math.ceil(math.log10(max(highest, knee) / knee)))
-    low = math.ceil(math.log10(max(-lowest, knee) / knee))
-    every = max(1, math.ceil((top + low) / 5))
-    up = [knee * 10.0**power for power in range(0, top + 1, every)]
-    down = [-knee * 10.0**power for power in range(0, low + 1, every)] if low else []
-    ticks = [*down[::-1], 0.0, *up]
-    first.set_yticks(ticks, [f"{one:g}".replace("-", "−") for one in ticks])
     first.minorticks_off()
     first.set_ylim(1.3 * min(lowest, -knee), 1.3 * max(highest, knee))
     figure.supxlabel("predicted rank (low scores leave first)", fontsize=8)

@@ -40,8 +40,8 @@ FIGURES: Mapping[str, Plots] = {
     "accuracy": accuracy.plots,
     "paired_differences": paired_differences.plots,
     "rank_diagram": rank_diagram.plots,
-    "score_cost": pareto.score_cost,
-    "training_cost": pareto.training_cost,
+    "score_cost": partial(pareto.plots, name="score_cost"),
+    "training_cost": partial(pareto.plots, name="training_cost"),
     "recovery_curves": recovery_curves.plots,
     "widths": widths.plots,
 }

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -26,16 +26,6 @@ _FRONT: dict[str, Any] = {"color": GREY, "linewidth": 1.0, "linestyle": (0, (3, 
 _ROOM = 0.2  # of the width, at both sides, for names
 SHORTEST_S = 1e-3  # shorter times stand at the left edge: a log axis has no zero
 _KEYS = ["problem", "recovery", "method"]
-
-
-def score_cost(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
-    """Against seconds of scoring, where methods differ in them."""
-    return _plots("score_cost", results, looks, timed=True)
-
-
-def training_cost(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
-    """Against all training images, where methods differ in them."""
-    return _plots("training_cost", results, looks, timed=False)
 
 
 def drawn(results: Results, cost: str) -> pd.DataFrame:
@@ -72,10 +62,11 @@ def drawn(results: Results, cost: str) -> pd.DataFrame:
     return means
 
 
-def _plots(
-    name: str, results: Results, looks: Mapping[str, Look], *, timed: bool
+def plots(
+    results: Results, looks: Mapping[str, Look], name: Literal["score_cost", "training_cost"]
 ) -> Iterator[Plot]:
-    """Of the panels whose methods do not all cost the same: the others say nothing of it."""
+    """Against seconds of scoring or all training images, where methods differ in them."""
+    timed = name == "score_cost"
     cost, label = "images_trained", f"training {spoken().sample}s after the base (thousands)"
     if timed:
         cost, label = "score_s", "scoring time (s)"
