@@ -35,6 +35,8 @@ def made_record(
         return failed_record(job, failure(error), started, workspace.device_name)
     base, device = workspace.base(job.at.base), workspace.device_name
     stood_on = {"base_sha256": base.trained_sha256, "dataset_sha256": base.data.digest}
+    last = base.data.test.channels_last
+    stood_on["memory_format"] = "channels last" if last else "contiguous"
     kind = "fidelity" if isinstance(found, Fidelity) else "measurements"
     return _record(job, started, device, stood_on, status="done", costs=costs, **{kind: found})
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, TypeVar
 
 from reports.records import RecordError
@@ -114,18 +115,17 @@ def read_checked(path: Path, read: Callable[[], T]) -> T | None:
     Raises:
         StoreError: the file is there and cannot be read.
     """
-    before = None
     try:
-        if path.is_symlink() and not path.exists():
-            raise Unsealed("it is a link to nowhere")
         before = path.stat()
-        if not path.is_file():  # a pipe would be waited for
+        if not S_ISREG(before.st_mode):  # a pipe would be waited for
             raise Unsealed("it is no file")
         return read()
     except FileNotFoundError:
+        if path.is_symlink():
+            set_aside(path, "it is a link to nowhere")
         return None
     except (Unsealed, RecordError) as fault:
-        if before is not None and path.exists() and not os.path.samestat(before, path.stat()):
+        if path.exists() and not os.path.samestat(before, path.stat()):
             return read_checked(path, read)  # written anew meanwhile
         set_aside(path, str(fault).removeprefix(f"{path.name}: "))
         return None

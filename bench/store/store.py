@@ -9,6 +9,7 @@ results/oracle             true loss changes of single units, of fidelity suites
 results/checkpoints        where a training stands; gone when its job is done
 results/networks/KEY       the pruned network of a trial, where it was kept: bench.load reads it
 results/sizes              MACs and widths of networks, by the code that builds them, for plans
+results/layouts            which memory format networks are faster in, on each device; likewise
 results/images             decoded images, and the SHA-256 of image files
 results/logs               what happened in each run, a line of JSON an event
 results/suites             suites as they were run last: what their names mean to reports
