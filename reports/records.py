@@ -82,7 +82,9 @@ class Labels(_Frozen):
     cost: Axis | None  # what the budget is given on; None where nothing is cut
     budget: float | None  # share of that cost kept, or the selector's threshold; in (0, 1]
     base: int
-    repeat: int
+    repeat: int  # 0 of one that stands for all
+    # Of a method that looks at no image, draws nothing and is not trained: whatever the repeat
+    all_repeats: bool = Field(default=False, exclude_if=operator.not_)
     matched_to: str | None = None  # a control with the layer widths of that method
 
     @property
@@ -434,7 +436,7 @@ def _row(record: Record) -> dict[str, Any]:
     timed, scale = found.timed, record.metric.scale
     low, high = timed.interval if timed else (None, None)
     return {
-        **record.labels.model_dump(),
+        **dict(record.labels),
         "problem": record.labels.problem,
         "key": record.key,
         "top1": scale * found.pruned.top1,

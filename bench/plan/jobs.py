@@ -149,24 +149,33 @@ DenseJob = BaseJob | PreparedJob | EarlyJob
 
 @dataclass(frozen=True, eq=False)
 class Standpoint:
-    """Where scores are taken: a base, as it is or prepared, a repeat, its calibration images."""
+    """Where scores are taken: a base, as it is or prepared, a repeat, its calibration images.
+
+    What looks at no image and draws nothing is the same in every repeat; it stands on a base alone.
+    """
 
     base: DenseJob
-    repeat: int
-    calibration: Calibration
     alteration: Alteration  # what is done to the images
+    # repeat, calibration: None where nothing depends on them
+    repeat: int | None = None
+    calibration: Calibration | None = None
 
     @cached_property
     def identity(self) -> dict[str, Any]:
         return {
             "base": self.base.identity,
             "repeat": self.repeat,
-            "calibration": self.calibration.keyed(self.alteration),
+            "calibration": self.calibration and self.calibration.keyed(self.alteration),
         }
 
     @property
+    def images(self) -> int:
+        """How many there are to look at."""
+        return self.calibration.images if self.calibration else 0
+
+    @property
     def axes(self) -> dict[str, str | int]:
-        return {**self.base.axes, "repeat": self.repeat}
+        return self.base.axes | ({} if self.repeat is None else {"repeat": self.repeat})
 
     def score_key(self, criterion: CriterionSpec, per_weight: bool = False) -> str:
         """Key of a criterion's scores; those of channels and of single weights are others."""
@@ -272,7 +281,7 @@ class PathJob(_ByCriterion):
     @property
     def takes_scores(self) -> tuple[str, ...]:
         scored_before = self.procedure is None or self.procedure.follows
-        return super().takes_scores if self.iterative is None and scored_before else ()
+        return super().takes_scores if scored_before else ()
 
     @property
     def schedule(self) -> Schedule | None:
@@ -315,6 +324,7 @@ class TrialJob(_Job):
 
     kind: ClassVar[str] = "trials"
     path: PathJob
+    at: Standpoint  # its path's, or where all repeats share that, the one that its recovery has
     budget: float
     recovery: str
     recipe: Recipe | None  # of a recovery that finetunes
@@ -330,17 +340,14 @@ class TrialJob(_Job):
     tune: Tune | None = None  # what of the recipe is chosen on validation; None: nothing
     keep: bool = False  # whether its network is kept, which decides nothing of its record
 
-    @property
-    def at(self) -> Standpoint:
-        return self.path.at
-
     @cached_property
     def identity(self) -> dict[str, Any]:
         measured: bool | dict[str, Any] = self.timing is not None
         if self.timing is not None and self.timing.measure != Measure():
             measured = self.timing.measure.identity
         timed = {"schema": SCHEMA_VERSION, "latency": measured}
-        return self.path.identity | self._made("path", "timing", "labels", "keep") | timed
+        made = self._made("path", "at", "timing", "labels", "keep")
+        return self.path.identity | self.at.identity | made | timed
 
     def __str__(self) -> str:
         return self.labels.brief
