@@ -300,6 +300,8 @@ class Costs(_Frozen):
     phases_s: Seconds = 0.0  # training before recovery
     recovery_s: Seconds
     total_s: Seconds
+    # Key of the record of an equal network, whose recovery and test these are
+    equal_to: str | None = Field(default=None, exclude_if=lambda x: x is None)
 
 
 class Failure(_Frozen):
@@ -459,7 +461,7 @@ def _row(record: Record) -> dict[str, Any]:
         "latency_low_ratio": low,
         "latency_high_ratio": high,
         "latency_aa_ratio": timed.aa_ratio if timed else None,
-        **costs.model_dump(exclude={"score_peak_bytes"}),
+        **costs.model_dump(exclude={"score_peak_bytes", "equal_to"}),
         "images_scored": found.images_scored,
         "images_phases": sum(found.phases.values()),
         _LAST: sum(found.phases.values()) + found.images_trained,

@@ -349,6 +349,13 @@ class TrialJob(_Job):
         made = self._made("path", "at", "timing", "labels", "keep")
         return self.path.identity | self.at.identity | made | timed
 
+    @cached_property
+    def after_the_cut(self) -> dict[str, Any]:
+        """What of its identity decides, beside the units left, what comes of its cut network."""
+        drawn = {} if self.recovery == "none" else self.at.identity
+        made = self._made("path", "at", "budget", "timing", "labels", "keep")
+        return {"base": self.at.base.identity} | drawn | made
+
     def __str__(self) -> str:
         return self.labels.brief
 
