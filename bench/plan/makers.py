@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from criteria import CriteriaError, UnknownCriterion, registry
-from criteria.phases import find_phase, phase_options, phase_source
+from criteria.phases import PHASES, phase_source
 from criteria.training import Kind
 from reports.records import Labels, content_key
 from suites import AnySuite, Case, FidelitySuite, Probe, Recipe, Suite
@@ -79,8 +79,8 @@ class Maker(Generic[S]):
 
         def make() -> PhaseUse:
             try:
-                entry = find_phase(kind, spec.name)
-                options = phase_options(kind, spec.name, spec.options)
+                entry = PHASES[kind].find(spec.name)
+                options = PHASES[kind].options(spec.name, spec.options)
             except CriteriaError as error:
                 raise PlanError(f"method {case.method.name}: {error}") from error
             found = options.model_dump(), phase_source(kind, spec.name), recipe
@@ -109,10 +109,7 @@ class Maker(Generic[S]):
         if method.prepare is not None:
             return True
         one = self.criterion(method)
-        asked = one.name, one.options
-        return self.once(
-            ("varies", id(one)), lambda: bool(registry.needed(*asked)) or registry.draws(*asked)
-        )
+        return bool(registry.needed(one.name, one.options)) or registry.draws(one.name, one.options)
 
     def prepared(self, case: Probe) -> jobs.DenseJob:
         """The base, or what the method's preparation makes of it."""
@@ -135,9 +132,7 @@ class Maker(Generic[S]):
             own_split = self.suite.own_splits(dataset, model)
             return jobs.BaseJob(dataset, model, recipe, case.base, checkpoint, own_split, code)
 
-        return self.once(
-            ("base", dataset.model_dump_json(), model.model_dump_json(), case.base), make
-        )
+        return self.once(("base", id(dataset), id(model), case.base), make)
 
 
 class ComparisonMaker(Maker[Suite]):
@@ -184,9 +179,13 @@ class ComparisonMaker(Maker[Suite]):
         self, case: Case, name: str | None, rewind: Rewind | None
     ) -> tuple[Recipe | None, jobs.EarlyJob | None]:
         """What a pruned network is trained by, and the base whose weights it is rewound to."""
-        recipe = self.suite.recipe_after(case.dataset, case.model, name, rewind)
-        if recipe is not None:
-            self.fitting(recipe, case, f"recipe {name or 'of the base, rewound'}")
+
+        def make() -> Recipe | None:
+            recipe = self.suite.recipe_after(case.dataset, case.model, name, rewind)
+            where = f"recipe {name or 'of the base, rewound'}"
+            return recipe and self.fitting(recipe, case, where)
+
+        recipe = self.once(("after", id(case.dataset), id(case.model), name, rewind), make)
         if rewind is None or rewind.what != "weights":
             return recipe, None
         base = self.base(case)
@@ -196,22 +195,33 @@ class ComparisonMaker(Maker[Suite]):
 
     def path(self, case: Case) -> jobs.PathJob:
         """One for all budgets; one a budget where a procedure heads for it, or settings differ."""
-        modelled = self.suite.budgets.cost in ("latency", "memory")
-        differs = self.suite.differs_by_budget(case.model, case.method)
-        alone = case.method.procedure or modelled or differs
-        kept = self.suite.budgets_of(case.model).kept
-        budgets = (case.budget,) if alone else tuple(kept)
-        own, chosen = None, case
+        name = case.method.name
+        repeated = self.once(("repeated", name, case.matched), lambda: self._repeated(case))
+        standpoint = self.standpoint(case, repeated=repeated)
+
+        def together() -> tuple[float, ...]:
+            modelled = self.suite.budgets.cost in ("latency", "memory")
+            differs = self.suite.differs_by_budget(case.model, case.method)
+            alone = case.method.procedure or modelled or differs
+            return () if alone else tuple(self.suite.budgets_of(case.model).kept)
+
+        budgets = self.once(("budgets", id(case.model), name), together) or (case.budget,)
+        key = ("path", id(standpoint), name, case.matched, budgets)
+        if case.matched is None:
+            return self.once(key, lambda: self._path(case, standpoint, budgets, None))
+        own = self.path(replace(case, matched=None))
+        scope = own.selection.scope if pattern(own.selection.scope) else None  # as many a block
+        control = replace(case, method=MethodSpec(criterion=case.matched, scope=scope))
+        return self.once(key, lambda: self._path(control, standpoint, budgets, own))
+
+    def _repeated(self, case: Case) -> bool:
+        """Whether a path is another in every repeat: its scores, or what is trained or timed."""
         if case.matched is not None:
-            own = self.path(replace(case, matched=None))
-            scope = own.selection.scope if pattern(own.selection.scope) else None  # as many a block
-            chosen = replace(case, method=MethodSpec(criterion=case.matched, scope=scope))
-        method, timed = chosen.method, self.suite.budgets.cost == "latency"
+            own = self._repeated(replace(case, matched=None))
+            return own or self.varies(MethodSpec(criterion=case.matched))
+        method, timed = case.method, self.suite.budgets.cost == "latency"
         trains = method.procedure or (method.iterative and method.iterative.trains)
-        repeated = trains or timed or self.varies(method) or (own and own.at.repeat is not None)
-        standpoint = self.standpoint(case, repeated=bool(repeated))
-        key = ("path", id(standpoint), case.method.name, case.matched, budgets)
-        return self.once(key, lambda: self._path(chosen, standpoint, budgets, own))
+        return bool(trains) or timed or self.varies(method)
 
     def _path(
         self,
@@ -260,7 +270,9 @@ class FidelityMaker(Maker[FidelitySuite]):
         if registry.find(criterion.name).selector is not None:
             named = {"method": probe.method.name, "criterion": criterion.name}
             raise PlanError(fault("sets_in_fidelity", **named))
-        at = self.standpoint(probe, repeated=self.varies(probe.method))
+        method = probe.method
+        repeated = self.once(("varies", method.name), lambda: self.varies(method))
+        at = self.standpoint(probe, repeated=repeated)
         oracle = self.once(
             ("oracle", id(at.base)), lambda: jobs.OracleJob(at.base, self.suite.fidelity)
         )
@@ -272,7 +284,7 @@ def _criterion(method: MethodSpec, per_weight: bool) -> CriterionSpec:
     """Name, options and source of a method's criterion, which scores what the suite prunes."""
     try:
         entry = registry.find(method.criterion)
-        options = registry.resolve_options(method.criterion, method.options).model_dump()
+        options = registry.CATALOG.options(method.criterion, method.options).model_dump()
         registry.require(entry.name, options, "single weights" if per_weight else "channels")
         source = registry.source_hash(entry.name, options)
     except CriteriaError as error:

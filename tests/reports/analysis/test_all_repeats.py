@@ -15,7 +15,7 @@ from reports.analysis.analysis import analyse
 from reports.analysis.compare import compare_methods
 from reports.analysis.results import Results
 from reports.claims.differences import claim_trials, differences
-from reports.figures.similarity import overlap, similarity
+from reports.figures.similarity import similarity
 from reports.page.record_warnings import twins
 from reports.records import Labels, Record, parse_record
 from reports.statistics import t_interval
@@ -170,8 +170,7 @@ def test_similarity_pairs_it_with_every_repeat() -> None:
     many = pd.DataFrame(rows)
     once = many.assign(all_repeats=many["method"] == "l1")
     once = once[(once["repeat"] == 0) | ~once["all_repeats"]]
-    for figure in (similarity, overlap):
-        pd.testing.assert_frame_equal(figure(once), figure(many))
+    pd.testing.assert_frame_equal(similarity(once), similarity(many))
 
 
 def test_a_record_of_before_still_reads_and_has_its_bytes() -> None:
