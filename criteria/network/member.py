@@ -218,6 +218,11 @@ class Group:
         return root.indices[torch.isin(root.units, units)].sort().values
 
 
+def complement(count: int, some: Tensor) -> Tensor:
+    """All others of so many units or channels, ascending."""
+    return torch.ones(count, dtype=torch.bool).index_fill(0, some, False).nonzero()[:, 0]
+
+
 def channels_lost(
     groups: Sequence[Group], removed: Sequence[Tensor]
 ) -> dict[tuple[str, Side], tuple[Member, Tensor]]:

@@ -77,8 +77,6 @@ class Place:
 
     at: Tensor  # [entries], flat positions in the parameter, ascending
     unit: Tensor  # [entries], of all units of all groups, counted through, the one each belongs to
-    # Whether the parameter has one dimension: a norm's scale and shift, a bias, a gate.
-    vector: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +140,7 @@ class Entries:
         ):
             if len(at):
                 where = one.device
-                places[name] = Place((at - first).to(where), whose.to(where), one.dim() == 1)
+                places[name] = Place((at - first).to(where), whose.to(where))
         return cls(places, [len(one) for one in groups])
 
     def only(self, chosen: Tensor) -> Entries:
@@ -150,7 +148,7 @@ class Entries:
         places = {}
         for name, place in self.places.items():
             mine = chosen.to(place.unit.device)[place.unit]
-            places[name] = Place(place.at[mine], place.unit[mine], place.vector)
+            places[name] = Place(place.at[mine], place.unit[mine])
         return Entries(places, self.sizes)
 
     def take(self, tensors: Mapping[str, Tensor]) -> list[Tensor]:
@@ -187,10 +185,3 @@ class Entries:
             mine.to(place.unit.device)[place.unit]
             for mine, place in zip(per_parameter, self.places.values(), strict=True)
         ]
-
-    @property
-    def vectors(self) -> Tensor:
-        """`[parameters, 1]` booleans: which have one dimension."""
-        some = next(iter(self.places.values()))
-        flags = [place.vector for place in self.places.values()]
-        return torch.tensor(flags, device=some.at.device)[:, None]
