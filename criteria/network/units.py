@@ -24,14 +24,15 @@ class Units:
     Args:
         model: holds the parameters, which may change; its modules may not.
         members: others of the group than its makers.
+        bias: whether their biases are among the elements.
     """
 
     def __init__(
-        self, model: nn.Module, group: Group, members: tuple[Member, ...] | None = None
+        self, model: nn.Module, group: Group, members: Sequence[Member] = (), *, bias: bool = True
     ) -> None:
         self.group = group
-        self.members = makers(group) if members is None else members
-        self._model = model
+        self.members = members or makers(group)
+        self._model, self._bias = model, bias
 
     def __len__(self) -> int:
         return self.group.units
@@ -48,8 +49,8 @@ class Units:
         }
 
     def rows(self, tensors: Mapping[str, Tensor]) -> Tensor:
-        """`[units, elements]`: all makers' blocks and biases side by side, of any such tensors."""
-        return torch.cat([one.view(tensors, bias=True) for one in self.members], dim=1)
+        """`[units, elements]`: all members' blocks side by side, of any such tensors."""
+        return torch.cat([one.view(tensors, bias=self._bias) for one in self.members], dim=1)
 
     def zero_(self, units: Tensor) -> None:
         """Make these units zero wherever they are made, so that cutting them changes nothing."""
