@@ -375,8 +375,7 @@ def main() -> None:
     try:
         app()
     except (BenchError, CriteriaError, SuiteError, OSError) as error:
-        said = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
-        say(complaints, ("error:", "bold red"), f" {printable(said, SAID)}")
+        say(complaints, ("error:", "bold red"), f" {printable(str(error), SAID)}")
         raise SystemExit(getattr(error, "exit_code", 2)) from None
     except (KeyboardInterrupt, SystemExit) as end:
         if isinstance(end, SystemExit) and end.code != 130:  # 130: typer has met the interrupt

@@ -1,6 +1,7 @@
 """One `bench run`: lock the results, check the inputs, run, log, report."""
 
 import os
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -219,7 +220,8 @@ def _shown(plan: Plan, store: Store, records: list[Record]) -> bool:
 
 
 def _shard(text: str) -> tuple[int, int]:
-    index, _, count = text.partition("/")
-    if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
+    numbers = re.fullmatch("([0-9]{1,9})/([0-9]{1,9})", text)
+    index, count = map(int, numbers.groups()) if numbers else (0, 0)
+    if not 1 <= index <= count:
         raise BenchError(f"--shard {text}: expected I/N with 1 <= I <= N, as in 3/64")
-    return int(index), int(count)
+    return index, count
