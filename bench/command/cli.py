@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from criteria.errors import CriteriaError
+from reports.formats import counted
 from suites.files import SuiteError
 
 from ..errors import BenchError, StoreError
@@ -302,6 +303,24 @@ def export(
         show_code(trial, results)
     else:
         write_export(console, trial, to, out, results, data_root)
+
+
+@app.command()
+def pack(
+    results: Results = RESULTS, unpack: Annotated[bool, option("pack.unpack")] = False
+) -> None:
+    """Put all records of a results folder into one file; every verb reads them there as well."""
+    store = Store(results)
+    if not store.record_keys():
+        raise BenchError(f"--results {results}: there are no records; make some with bench run")
+    with store.lock(), saying_damage(store, console):
+        if unpack:
+            said = f"{counted(store.unpack(), 'record')} unpacked: {store.root / 'records'}"
+        else:
+            path = store.pack()
+            size = f"{path.stat().st_size / 1e6:.1f} MB"
+            said = f"{counted(len(store.record_keys()), 'record')} in one file of {size}: {path}"
+    say(console, said)
 
 
 @app.command()
