@@ -28,38 +28,33 @@ def show_trial(console: Console, store: Store, wanted: str, suites: Suites) -> N
         BenchError: there is no such trial, or there are several.
     """
     known = {trial.key: (name, trial.labels) for name in suites for trial in suites[name][0].trials}
-    keys = known.keys() | {one.stem for one in store.root.glob("records/*.json")}
-    if not (found := [key for key in keys if key.startswith(wanted)]):
-        asked = _words(wanted)
-        found = [key for key, (_, of) in known.items() if asked <= _words(_name(of))]
+    found = [key for key in known.keys() | store.record_keys() if key.startswith(wanted)]
+    if not found:
+        found = [key for key, (_, of) in known.items() if _words(wanted) <= _words(_name(of))]
     if len(found) != 1:
         some = [f"\n{key[:12]}  {_name(known[key][1])}" for key in found[:20] if key in known]
         said = f"{len(found)} trials in {store.root} have this in key or name: {wanted}"
         raise BenchError("".join([said, *some]))
-    key, record, job = found[0], store.record(found[0]), None
-    if key in known:
-        name, labels = known[key]
-        job = _as_planned(key, suites[name][0])
-    elif record:
-        labels = record.labels
-    if record is None and job is None:
-        raise BenchError(f"{_name(labels)}: not run, and with today's code it has another key")
+    key, record = found[0], store.record(found[0])
+    suite, labels = known.get(key, ("", record.labels if record else None))
+    job = _as_planned(key, suites[suite][0]) if suite else None
+    if labels is None or not (of := record or job):
+        raise BenchError(f"{key}: not run, and with the code of today this trial has another key")
     say(console, (_name(labels), "bold"), f", of {labels.suite}")
-    _tree(console, f"{key} stands for", record.identity if record else job.identity, 0)
+    _tree(console, f"{key} stands for", of.identity, 0)
     if job:
-        rows = [(what, one[:12], _place(store, one)) for one, what in _below(job).items()]
-        print_table(console, ("stands on", "key", "in"), rows)
+        places = [(what, one[:12], _place(store, one)) for one, what in _below(job).items()]
+        print_table(console, ("stands on", "key", "in"), places)
     if record:
         _show_record(console, record)
-    if job:
-        files = [f"--plugin={one}" for one in suites[name][1]]
-        command = ["bench", "run", name, *files, f"--trial={key[:12]}", f"--results={store.root}"]
-        command += ["--retry-failed"] * bool(record and record.status == "failed")
-        say(console, ("alone: ", "bold"), shlex.join(command))
-        if record and record.status != "failed":
-            say(console, f"which runs nothing before {store.record_path(key)} is away")
-    else:
-        say(console, "No suite of these results plans it; give one: --suite FILE, with its options")
+    if job is None:
+        say(console, "No suite of these results plans it; name one with --suite, and its options")
+        return
+    plugins = [f"--plugin={one}" for one in suites[suite][1]]
+    command = ["bench", "run", suite, *plugins, f"--trial={key[:12]}", f"--results={store.root}"]
+    say(console, ("alone: ", "bold"), shlex.join([*command, *["--retry-failed"] * bool(record)]))
+    if record and record.status != "failed":
+        say(console, f"which runs it again once {store.record_path(key)} is taken away")
 
 
 def _name(of: Labels) -> str:
@@ -106,19 +101,17 @@ def _place(store: Store, key: str) -> str:
 
 def _show_record(console: Console, record: Record) -> None:
     """Where its time went, and what came of it."""
-    made, costs, metric = record.provenance, record.costs, record.metric
+    made, metric = record.provenance, record.metric
     say(console, f"{record.status}, begun {made['started'][:19]} UTC on {made['host']}")
-    if costs:
+    if costs := record.costs:
         spent = {"scoring": costs.score_s, "phases before": costs.phases_s}
-        spent |= {"recovery": costs.recovery_s, "itself, with recovery": costs.total_s}
-        say(console, "seconds: " + ", ".join(f"{what} {one:.3g}" for what, one in spent.items()))
+        spent |= {"recovery": costs.recovery_s, "all but what was before": costs.total_s}
+        say(console, "seconds: ", ", ".join(f"{what} {one:.3g}" for what, one in spent.items()))
     if found := record.measurements:
         both = (found.pruned, found.dense)
         top1, dense = (f"{metric.scale * one.top1:.{metric.digits}f}" for one in both)
         macs, params = found.macs / found.dense_macs, found.params / found.dense_params
-        say(
-            console,
-            f"{metric.axis} {top1}, dense {dense}; {macs:.1%} of MACs, {params:.1%} of parameters",
-        )
+        left = f"{macs:.1%} of MACs and {params:.1%} of parameters are left"
+        say(console, f"{metric.axis} {top1}, dense {dense}; {left}")
     if why := record.failure:
         say(console, (f"{why.kind}: {why.message}", "red"), f"\n{why.traceback}")

@@ -23,18 +23,17 @@ def show_run(console: Console, store: Store, suite: str = "") -> None:
     """
     try:
         while holder := store.holder():
-            log = max(store.root.glob("logs/*.jsonl"), key=lambda one: one.stem[-16:], default=None)
-            first = json.loads(log.open().readline()) if log else {"process": 0, "host": ""}
-            if log and holder == f"{first['process']} on {first['host']}":
-                if suite not in ("", first["suite"]):
-                    raise BenchError(f"the run under way in {store.root} is of {first['suite']}")
-                return _follow(console, store, log, holder)
+            for log in sorted(store.root.glob("logs/*.jsonl"), key=lambda one: one.stem[-16:])[-1:]:
+                with log.open() as file:
+                    first = json.loads(file.readline())
+                if holder == f"{first['process']} on {first['host']}":
+                    if suite not in ("", first["suite"]):
+                        raise BenchError(f"{store.root}: the run under way is of {first['suite']}")
+                    return _follow(console, store, log, holder)
             time.sleep(1)  # it begins
         say(console, f"No run is under way in {store.root}; bench status tells of those that were.")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise StoreError(
-            f"the log of the run is damaged ({error!r}); bench status SUITE"
-        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"the run's log is damaged ({error!r}); bench status SUITE") from error
     except KeyboardInterrupt:
         return None  # enough was seen
 
@@ -52,4 +51,4 @@ def _follow(console: Console, store: Store, log: Path, holder: str) -> None:
             if alive and told["event"] != "run ended":
                 time.sleep(1)
     gone = f"process {holder} is gone; run the same command again, and it goes on from there"
-    say(console, f"ended: {told['how']} {told['why']}" if "how" in told else gone)
+    say(console, f"ended: {told['how']} {told['why']}".strip() if "how" in told else gone)

@@ -43,9 +43,7 @@ class Plan(Outline):
             and one.key.startswith(trial)
         ]
         if trial and not chosen:
-            raise PlanError(
-                f"--trial {trial}: no trial of the suite, as planned here, has that key"
-            )
+            raise PlanError(f"--trial {trial}: no trial has that key, as the suite is planned here")
         return replace(self, trials=tuple(chosen))
 
     def shard(self, index: int, count: int) -> Self:

@@ -24,7 +24,7 @@ class _Pace(progress.ProgressColumn):
 
 
 class Live(progress.Progress):
-    """A bar for each kind of job; below them what runs now, each as far as that goes into a line."""
+    """A bar for each kind of job; below them what runs now, as far as that goes into a line."""
 
     def __init__(self, console: Console) -> None:
         self._at: float | None = None  # when what is taken now happened; None: nothing is
@@ -47,7 +47,8 @@ class Live(progress.Progress):
 
     def get_renderables(self) -> Iterable[RenderableType]:
         done = self._statuses["done"]
-        yield Text(f"{self._counts()}, after {self._for(self._begun)}")
+        if self._begun:
+            yield Text(f"{self._counts()}, after {self._for(self._begun)}")
         yield from super().get_renderables()
         lines = [f"{total / max(done, 1):.2f} {what}" for what, total in list(self._sums.items())]
         if lines:
@@ -99,13 +100,11 @@ class Live(progress.Progress):
 
     def _complain(self, told: Mapping[str, Any]) -> None:
         """Say why a job failed, unless another has for that very reason."""
-        why = told["failure"] or {"infeasible": True}
-        if (
-            not why["infeasible"]
-            and (reason := f"{why['kind']}: {why['message']}") not in self._reasons
-        ):
+        if (why := told["failure"]) and not why["infeasible"]:
+            reason = f"{why['kind']}: {why['message']}"
+            if reason not in self._reasons:
+                say(self.console, ("failed: ", "red"), f"{told['name']}: {reason}")
             self._reasons.add(reason)
-            say(self.console, ("failed: ", "red"), f"{told['name']}: {reason}")
 
     def _trials(self) -> float:
         return self._tasks[self._kinds["trials"]].total or 0 if "trials" in self._kinds else 0

@@ -52,11 +52,9 @@ class Heard(inline_runs.Silent):
         self.failures: list[str] = []
         self.records: list[Record] = []
 
-    def started(self, job: Job) -> None:
-        self.starts[job.key] += 1
-
-    def ended(self, job: Job, outcome: Outcome) -> None:
-        if outcome.failure is not None:
+    def job(self, event: str, job: Job, outcome: Outcome | None = None) -> None:
+        self.starts[job.key] += event == "started"
+        if event == "ended" and outcome and outcome.failure is not None:
             self.failures.append(str(job))
 
     def recorded(self, record: Record) -> None:
