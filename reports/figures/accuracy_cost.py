@@ -118,7 +118,7 @@ def curves(results: Results, looks: Mapping[str, Look], cells: pd.DataFrame, nam
     cost_axis(panels[0].ax, data)
     met = data.dropna(subset=["budget"])
     for panel in panels:
-        mark_below(panel.ax, panel.of(met), "cost_percent", "top1", "budget", looks)
+        mark_below(panel.ax, panel.of(met), looks)
     dense = Line2D([], [], label="dense, mean", **DASHED)
     spread = Patch(color=GREY, alpha=0.18, linewidth=0, label="dense, ± 1 SD")
     several = (data.loc[data["method"] == DENSE, "n"] > 1).any()

@@ -17,7 +17,6 @@ from .style import ONE_COLUMN, QUIET, TWO_COLUMNS, Look, title
 _ENTRY = 0.15  # inches a line of the legend takes
 _ACROSS = 3  # panels beside one another
 MANY = 4  # problems beyond which panels wrap, or are averaged where each problem says the same
-ALL_PROBLEMS = "all problems"
 
 
 class Panel(NamedTuple):
@@ -48,7 +47,7 @@ def tiled(
 
 
 def grid(
-    data: pd.DataFrame, height: float, x_label: str, y_label: str, sharex: bool = True
+    data: pd.DataFrame, height: float, x_label: str, y_label: str
 ) -> tuple[Figure, list[Panel]]:
     """A row a problem of the data, a column a recovery, as high as so many inches; they wrap where
     either stands alone or rows are many. The lowest and the first of each line name the axes."""
@@ -59,7 +58,7 @@ def grid(
     else:
         places = list(product(problems, recoveries))
     across = min(_ACROSS, len(places)) if wraps else len(recoveries)
-    figure, axes = tiled(len(places), across, height, 0.4, sharex=sharex)
+    figure, axes = tiled(len(places), across, height, 0.4, sharex=True)
     for ax in axes[-across:]:
         ax.tick_params(labelbottom=True)
         ax.set_xlabel(x_label)
