@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 import toy
 import yaml
+from inline_runs import Silent
 from pages import text_of
 from rich.console import Console
 
@@ -71,18 +72,11 @@ def written(folder: Path, **changes: Any) -> Path:
 
 
 def run_inline(plan: Plan, results: Path, log: Any = lambda record: None) -> list[Record]:
-    class Quiet:
-        def started(self, job: Any) -> None: ...
-
-        def ended(self, job: Any, failure: Any) -> None: ...
-
-        def recorded(self, record: Any) -> None: ...
-
     store = Store(results)
     executor = make_executor("inline", Settings(results, results), 1, None)
     threads = torch.get_num_threads()
     try:
-        run(plan.pending(plan.records(store)), store, executor, Quiet(), log)
+        run(plan.pending(plan.records(store)), store, executor, Silent(), log)
     finally:
         torch.set_num_threads(threads)
     return plan.records(store)
