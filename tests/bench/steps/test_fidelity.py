@@ -142,7 +142,7 @@ def test_scores_and_oracle_are_shared_by_all_criteria(tmp_path: Path) -> None:
     kinds = [type(job).__name__ for job in graph.jobs.values()]
     assert {kind: kinds.count(kind) for kind in set(kinds)} == {
         "BaseJob": 2,
-        "ScoresJob": 2,
+        "ScoresJob": 4,  # with images, and without
         "OracleJob": 2,
         "FidelityJob": TRIALS,
     }
@@ -165,7 +165,8 @@ def test_the_key_holds_what_decides_and_no_names() -> None:
     spec = PROBE["fidelity"]
     for name in spec:
         assert not keys(fidelity={**spec, name: 8}) & own, name
-    assert not keys(calibration={"images": 16, "batch_size": 16}) & own
+    alone = {trial.key for trial in make_plan(suite()).trials if trial.labels.all_repeats}
+    assert keys(calibration={"images": 16, "batch_size": 16}) & own == alone
     comparison = make_plan(toy.suite()).trials
     assert not own & {trial.key for trial in comparison}
 
