@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 from rich.console import Console
 
@@ -100,8 +99,10 @@ def session(plan: Plan, request: Request, console: Console) -> int:
         )
         if todo or (records and not _shown(plan, store, records)):
             with RunLog(store, plan.suite.suite, Live(console)) as log:
-                planned = {"trials": len(part.trials), "to_go": len(todo)}
-                log.tell("run started", **_said(plan, request), **planned)
+                how = {"workers": request.workers, "executor": request.executor}
+                how |= {"trials": len(part.trials), "to_go": len(todo), "process": os.getpid()}
+                how |= {"suite": plan.suite.suite, "command": request.command}
+                log.tell("run started", **how, **environment(settings.device))
                 records = _run(plan, among, todo, records, store, settings, request, log)
         else:
             record_suite(plan, settings.plugins, store)
@@ -185,15 +186,6 @@ def _run(
         except TrackingError as error:
             say(console, (f"MLflow: {error}", "yellow"))
     return records
-
-
-def _said(plan: Plan, request: Request) -> dict[str, Any]:
-    """What the log says of a run at its beginning."""
-    how = {"workers": request.workers, "executor": request.executor, "command": request.command}
-    return {
-        **{"suite": plan.suite.suite, "process": os.getpid(), **how},
-        **environment(request.settings.device),
-    }
 
 
 def _conclude(plan: Plan, store: Store, records: list[Record], console: Console) -> int:

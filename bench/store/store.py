@@ -87,7 +87,7 @@ class Store:
                 else:
                     part.unlink(missing_ok=True)
         except Timeout as error:
-            raise StoreError(fault("lock", holder=self._last(), root=self.root)) from error
+            raise StoreError(fault("lock", holder=self.holder(), root=self.root)) from error
         except OSError as error:
             lock.release()
             raise StoreError(f"{self.root} cannot be written: {error.strerror}") from error
@@ -101,18 +101,14 @@ class Store:
 
         Who may not write here cannot tell, and is told who worked here last.
         """
-        if not (self.root / ".lock").exists():
-            return None
         try:
-            with FileLock(self.root / ".lock", timeout=0):
-                return None
+            if (self.root / ".lock").exists():
+                FileLock(self.root / ".lock", timeout=0).acquire().lock.release()
         except (Timeout, OSError):
-            return self._last()
-
-    def _last(self) -> str:
-        with suppress(OSError, ValueError):
-            return (self.root / ".holder").read_text() or "unknown"
-        return "unknown"
+            with suppress(OSError, ValueError):
+                return (self.root / ".holder").read_text() or "unknown"
+            return "unknown"
+        return None
 
     def record_path(self, key: str) -> Path:
         """Where the record of that key lies."""
