@@ -38,9 +38,8 @@ def make_scores(job: ScoresJob, workspace: Workspace) -> dict[str, Failure]:
         create(spec.name, groups, spec.options, generator(f"criterion/{spec.name}", **job.at.axes))
         for spec in job.criteria
     ]
-    costs = gather(
-        network.model, criteria, workspace.calibration(job.at, base.data), base.data.task.loss
-    )
+    batches, half = workspace.calibration(job.at, base.data), job.at.calibration.half
+    costs = gather(network.model, criteria, batches, base.data.task.loss, half=half)
     failures = {}
     for spec, one, cost in zip(job.criteria, criteria, costs, strict=True):
         key, error = job.score_key(spec), cost.failure
@@ -108,7 +107,8 @@ def rescorer(job: PathJob, workspace: Workspace, base: Base) -> tuple[Rescore, S
         left = sum(group.units for group in groups)  # so that a resumed path draws as this one
         draw = generator(f"criterion/{job.criterion.name}", **job.at.axes, left=left)
         one = create(job.criterion.name, groups, job.criterion.options, draw)
-        values, cost = score_alone(model, one, batches(), base.data.task.loss)
+        half = job.at.calibration.half
+        values, cost = score_alone(model, one, batches(), base.data.task.loss, half=half)
         total.add(cost)
         return total.seen(groups, values)
 
