@@ -20,7 +20,6 @@ from .augment import (
     randomly_squared,
     shifted,
     varied,
-    with_shorter_side,
 )
 from .picture import Picture, decode
 
@@ -193,11 +192,10 @@ def beyond(size: int) -> int:
 
 def centered(image: Image.Image, size: int, shorter: int) -> Image.Image:
     """The shorter side resized to `shorter`, then the central square of `size` pixels."""
-    if image.size == (size, size) and shorter == size:
-        return image
-    image = with_shorter_side(image, shorter)
-    left, top = round((image.width - size) / 2), round((image.height - size) / 2)
-    return image.crop((left, top, left + size, top + size))
+    from .vision import torchvision
+
+    transforms = torchvision.transforms.functional
+    return transforms.center_crop(transforms.resize(image, shorter), size)
 
 
 def resized(pixels: Tensor, size: int) -> Tensor:
