@@ -195,6 +195,11 @@ class Standpoint:
         return self.calibration.images if self.calibration else 0
 
     @property
+    def half(self) -> bool:
+        """Whether they are looked at in bfloat16."""
+        return self.calibration is not None and self.calibration.half
+
+    @property
     def axes(self) -> dict[str, str | int]:
         return self.base.axes | ({} if self.repeat is None else {"repeat": self.repeat})
 

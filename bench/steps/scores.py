@@ -40,8 +40,8 @@ def make_scores(job: ScoresJob, workspace: Workspace) -> dict[str, Failure]:
         create(spec.name, groups, spec.options, draw)
         for spec, draw in zip(job.criteria, draws, strict=True)
     ]
-    batches, half = workspace.calibration(job.at, base.data), job.at.calibration.half
-    costs = gather(network.model, criteria, batches, base.data.task.loss, half=half)
+    batches, loss = workspace.calibration(job.at, base.data), base.data.task.loss
+    costs = gather(network.model, criteria, batches, loss, half=job.at.half)
     failures = {}
     for spec, one, cost, before in zip(job.criteria, criteria, costs, fresh, strict=True):
         key, error = job.score_key(spec), cost.failure
@@ -117,8 +117,8 @@ def rescorer(job: PathJob, workspace: Workspace, base: Base) -> tuple[Rescore, S
         left = sum(group.units for group in groups)  # so that a resumed path draws as this one
         draw = generator(f"criterion/{job.criterion.name}", **job.at.axes, left=left)
         one = create(job.criterion.name, groups, job.criterion.options, draw)
-        half = job.at.calibration.half
-        values, cost = score_alone(model, one, batches(), base.data.task.loss, half=half)
+        loss, half = base.data.task.loss, job.at.half
+        values, cost = score_alone(model, one, batches(), loss, half=half)
         total.add(cost)
         return total.seen(groups, values)
 

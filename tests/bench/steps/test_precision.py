@@ -44,11 +44,12 @@ def test_what_is_declared_is_in_keys_and_nothing_else_is() -> None:
     assert evaluated.at.base.identity["evaluation"] == HALF
     assert evaluated.at.base.key != plain.at.base.key
     assert plan_of(evaluation={}).trials[0].key == plain.key
-    seen = calibrated(**HALF).trials[0]
+    plain, seen = calibrated().trials[-1], calibrated(**HALF).trials[-1]  # taylor's
     assert seen.at.base.key == plain.at.base.key
     assert seen.key != plain.key
     assert "precision" not in plain.at.identity["calibration"]
     assert seen.at.identity["calibration"]["precision"] == "bf16"
+    assert calibrated(**HALF).trials[0].key == calibrated().trials[0].key  # l1 looks at none
 
 
 @pytest.mark.usefixtures("inkless")
