@@ -107,15 +107,6 @@ def find(name: str) -> Entry:
     return CATALOG.find(name)
 
 
-def resolve_options(name: str, options: Mapping[str, Any]) -> Options:
-    """Options as the criterion understands them, defaults filled in.
-
-    Raises:
-        OptionError: an unknown option or a value of the wrong kind; says which are allowed.
-    """
-    return CATALOG.options(name, options)
-
-
 def needed(name: str, options: Mapping[str, Any]) -> Need:
     """The evidence that a criterion asks for with these options.
 
@@ -123,8 +114,19 @@ def needed(name: str, options: Mapping[str, Any]) -> Need:
         >>> needed("inverse", {"of": "taylor"}).name
         'GRADIENTS'
     """
-    needs: Need = find(name).type.needed(resolve_options(name, options))
+    needs: Need = find(name).type.needed(CATALOG.options(name, options))
     return needs
+
+
+def draws(name: str, options: Mapping[str, Any]) -> bool:
+    """Whether the scores of a criterion, or of a part of it, are meant to be random.
+
+    Example:
+        >>> draws("inverse", {"of": "random"}), draws("l1", {})
+        (True, False)
+    """
+    parts = parts_of(CATALOG.options(name, options))
+    return find(name).chance or any(draws(one.criterion, one.options) for one in parts)
 
 
 class Part(Options):
@@ -150,22 +152,16 @@ class Part(Options):
 
     @model_validator(mode="after")
     def _filled(self) -> Part:
-        filled = resolve_options(self.criterion, self.options).model_dump()
+        filled = CATALOG.options(self.criterion, self.options).model_dump()
         self.__dict__["options"] = filled  # frozen for everyone else
         return self
 
 
-def parts_of(options: Any) -> list[Part]:
-    """The parts among a criterion's options."""
-    if isinstance(options, Part):
-        return [options]
-    if isinstance(options, Options):
-        return parts_of([getattr(options, name) for name in type(options).model_fields])
-    if isinstance(options, Mapping):
-        return parts_of(list(options.values()))
-    if isinstance(options, list | tuple):
-        return [part for one in options for part in parts_of(one)]
-    return []
+def parts_of(options: Options) -> list[Part]:
+    """The parts among a criterion's options, alone or listed."""
+    values = [getattr(options, name) for name in type(options).model_fields]
+    lists = [value if isinstance(value, list | tuple) else [value] for value in values]
+    return [one for listed in lists for one in listed if isinstance(one, Part)]
 
 
 def require(name: str, options: Mapping[str, Any], unit: Unit) -> None:
@@ -183,7 +179,7 @@ def require(name: str, options: Mapping[str, Any], unit: Unit) -> None:
     if not fits(entry):
         able = ", ".join(one.name for one in criteria() if fits(one))
         raise NotApplicable(f"{entry.name} does not score {unit}; these do: {able}")
-    resolved = resolve_options(name, options)
+    resolved = CATALOG.options(name, options)
     for option, field in type(resolved).model_fields.items():
         value = getattr(resolved, option)
         for mark in field.metadata:
@@ -211,16 +207,16 @@ def create(
     """A fresh criterion for these groups.
 
     Raises:
-        UnknownCriterion, OptionError: as `find` and `resolve_options`.
+        UnknownCriterion, OptionError: an unknown name, or an option or value that it does not take.
     """
-    return find(name).type(groups, resolve_options(name, options), generator)
+    return find(name).type(groups, CATALOG.options(name, options), generator)
 
 
 def source_hash(name: str, options: Mapping[str, Any]) -> str:
     """SHA-256 of the code that decides a criterion's scores; see `criteria.source`."""
     parts = [
         source_hash(part.criterion, part.options)
-        for part in parts_of(resolve_options(name, options))
+        for part in parts_of(CATALOG.options(name, options))
     ]
     return hash_of(source_files(name), *parts)
 

@@ -76,7 +76,8 @@ LADDER = {
         recipe  protocol
         overrides
         section
-        files  faults
+        files
+        faults
     """,
     "reports": """
         build

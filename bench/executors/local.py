@@ -9,11 +9,12 @@ import multiprocessing
 import os
 import signal
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures import TimeoutError as FutureTimeout
 from concurrent.futures.process import BrokenProcessPool
 from itertools import count
+from multiprocessing import resource_tracker
 from pathlib import Path
 from threading import Thread
 
@@ -62,7 +63,8 @@ class Local:
 
     def submit(self, job: Job) -> None:
         try:
-            future = self._pool.schedule(_perform, args=[job], timeout=self._timeout_s)
+            with _unheard():
+                future = self._pool.schedule(_perform, args=[job], timeout=self._timeout_s)
         except RuntimeError as error:  # the pool has broken since; `finished` takes a new one
             future = ProcessFuture()
             future.set_exception(BrokenProcessPool(str(error)))
@@ -114,6 +116,18 @@ def _crashed(message: str) -> Outcome:
     return Outcome(failure=Failure(kind="crashed", message=message, traceback=""))
 
 
+@contextlib.contextmanager
+def _unheard() -> Iterator[None]:
+    """Threads and processes that begin in the block hear no Ctrl-C, from their first moment on: the
+    front decides what it means."""
+    resource_tracker.ensure_running()  # which lifts the mask of the thread that it begins in
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class _Worker:
     """What a worker process holds, and its place at a GPU; set once by its initializer."""
 
@@ -124,7 +138,6 @@ class _Worker:
 def _start(settings: Settings, gpus: Sequence[str], places: Path) -> None:
     """Make this spawned process a worker that outlives no front."""
     Thread(target=_outlive_nobody, daemon=True).start()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the front decides what an interrupt means
     with contextlib.suppress(RuntimeError):  # already set in this process
         torch.set_num_interop_threads(1)
     if gpus:

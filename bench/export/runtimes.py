@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from criteria.lazy import Tensor, nn, pytree, torch
+from criteria.network.cut import apart
 from criteria.network.given import tensors
 from criteria.network.modes import evaluated
 
@@ -73,7 +74,7 @@ def to_torch_export(model: nn.Module, inputs: tuple[Any, ...], file: Path) -> Wr
     with _refused("torch.export"):
         torch.export.save(program, buffer)  # not to a file: on a full disk it ends the process
     written(file, buffer.getvalue())
-    return checked(model, inputs, file, run_torch_export(file))
+    return checked(model, inputs, file, run_torch(torch.export.load(file).module()))
 
 
 def run_onnx(file: Path) -> Run:
@@ -90,11 +91,6 @@ def run_onnx(file: Path) -> Run:
         return [torch.from_numpy(one) for one in found]
 
     return run
-
-
-def run_torch_export(file: Path) -> Run:
-    """A file of torch.export as a function."""
-    return run_torch(torch.export.load(file).module())
 
 
 def run_torch(model: nn.Module) -> Run:
@@ -124,18 +120,6 @@ def outputs(model: nn.Module, args: tuple[Any, ...]) -> list[Tensor]:
     """All tensors that a network puts out, in whatever they are nested."""
     with torch.no_grad():
         return tensors(model(*args))
-
-
-def apart(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> float:
-    """The largest difference of outputs, relative to the largest of the first; inf where shapes or
-    their number differ, or one is not finite."""
-    if [one.shape for one in ours] != [one.shape for one in theirs]:
-        return float("inf")
-    pairs = [(a.double().cpu(), b.double().cpu()) for a, b in zip(ours, theirs, strict=True)]
-    found = [
-        float((a - b).abs().max() / a.abs().max().clamp(min=1e-30)) for a, b in pairs if a.numel()
-    ]
-    return float("inf") if any(one != one for one in found) else max(found, default=0.0)
 
 
 def bound(ones: Sequence[Tensor]) -> float:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from criteria import Structure, find_structure
 from criteria.lazy import Tensor, nn, torch
 from criteria.network.cut import cut
+from criteria.network.member import channels_lost, complement
 
 from .cost import ChannelCost, CostModel, cost_model
 from .selection import TOLERANCE, Limits, Scope
@@ -85,16 +86,10 @@ class Network:
 
     def kept_by_layer(self, removed: Removed) -> dict[str, dict[str, list[int]]]:
         """Channels that stay of each layer in a group, by its side: in, out, or both in one."""
-        stay: dict[str, dict[str, Tensor]] = {}
-        for group, units in zip(self.structure.groups, removed, strict=True):
-            for one in group.members:
-                whole = torch.ones(one.width, dtype=torch.bool)
-                kept = stay.setdefault(one.name, {}).setdefault(one.side, whole)
-                kept[one.indices[torch.isin(one.units, units)]] = False
-        return {
-            name: {side: kept.nonzero()[:, 0].tolist() for side, kept in sides.items()}
-            for name, sides in stay.items()
-        }
+        stay = dict[str, dict[str, list[int]]]()
+        for (name, side), (member, gone) in channels_lost(self.structure.groups, removed).items():
+            stay.setdefault(name, {})[side] = complement(member.width, gone).tolist()
+        return stay
 
 
 @dataclass(frozen=True)
@@ -133,10 +128,3 @@ class Schedule:
         planned = [one for one in planned if one > last]
         known = {round(one, 9) for one in budgets}  # of a budget and its rounding, one stop
         return sorted({round(one, 9) for one in planned} - known | set(budgets), reverse=True)
-
-
-def complement(units: int, some: Tensor) -> Tensor:
-    """All others of so many units, ascending."""
-    rest = torch.ones(units, dtype=torch.bool)
-    rest[some] = False
-    return rest.nonzero()[:, 0]

@@ -4,6 +4,7 @@ What does not hold is set aside, in `damaged/` beside the folder that it lay in,
 log there; whoever wants it makes it anew.
 """
 
+import errno
 import hashlib
 import io
 import json
@@ -59,7 +60,9 @@ def cannot_write(path: Path, error: OSError) -> StoreError:
 
 
 def file_sha256(file: Path) -> str:
-    """SHA-256 of a file's content, in hex."""
+    """SHA-256 of a file's content, in hex; raises OSError for what is none, as a pipe."""
+    if file.exists() and not file.is_file():
+        raise OSError(errno.EINVAL, "it is no file", str(file))
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
