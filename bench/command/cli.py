@@ -1,5 +1,6 @@
 """The command: each verb a thin wrapper over a function; heavy imports wait until wanted."""
 
+import gc
 import os
 import signal
 import sys
@@ -394,6 +395,7 @@ def _interrupt(number: int, frame: object) -> None:
 
 def main() -> None:
     """Entry point: faults of input are one message and an exit code, never a traceback."""
+    gc.set_threshold(20_000)  # plans and records live to the end: looking for garbage took half
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:
