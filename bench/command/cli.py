@@ -109,6 +109,7 @@ def run(
     loaders: Annotated[int | None, option("run.loaders")] = None,
     executor: Annotated[str, option("run.executor")] = "local",
     timeout: Annotated[float | None, option("run.timeout")] = None,
+    slurm: Annotated[list[str], option("run.slurm")] = [],  # noqa: B006
     shard: Annotated[str, option("run.shard")] = "",
     retry_failed: Annotated[bool, option("run.retry_failed")] = False,
     allow_untrained: Annotated[bool, option("run.allow_untrained")] = False,
@@ -134,6 +135,7 @@ def run(
         repeats=repeats,
         executor=executor,
         timeout_s=timeout,
+        slurm=tuple(slurm),
         shard=shard,
         retry_failed=retry_failed,
         allow_untrained=allow_untrained,

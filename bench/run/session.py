@@ -48,6 +48,7 @@ class Request:
     repeats: int | None = None
     executor: str = "local"
     timeout_s: float | None = None
+    slurm: tuple[str, ...] = ()
     shard: str = ""
     retry_failed: bool = False
     allow_untrained: bool = False
@@ -64,7 +65,7 @@ def session(plan: Plan, request: Request, console: Console) -> int:
     device, there = request.settings.device, ("cpu", "cuda")
     if device not in there:
         raise BenchError(f"--device: {no_such('device', device, there)}")
-    if device == "cuda" and request.executor != "ray":  # Ray knows its own
+    if device == "cuda" and request.executor in ("inline", "local"):  # others have their own
         visible_gpus()
     part = plan.only(request.methods, request.repeats)
     if request.shard:
@@ -119,7 +120,11 @@ def _run(
     console: Console,
 ) -> list[Record]:
     """Run what is pending, log and report; `records` are those from before. Returns all."""
-    executor = make_executor(request.executor, settings, request.workers, request.timeout_s)
+    engine = partial(
+        make_executor,
+        *(request.executor, settings, request.workers, request.timeout_s, request.slurm),
+    )
+    executor = engine()
     record_suite(plan, settings.plugins, store)  # now that no fault can be found before it runs
     with console.status("opening MLflow"):
         experiment = Experiment(store.root, plan.suite)
@@ -160,7 +165,7 @@ def _run(
             pending = keeping(among, request.keep, records, store, ahead)
             if not (pending := [one for one in pending if one.key not in tried]):
                 break
-            executor = make_executor(request.executor, settings, request.workers, request.timeout_s)
+            executor = engine()
         if made := tried & {one.key for one in records if one.status == "done"}:
             check_kept(made, store, console)
         ended = "FINISHED"

@@ -9,6 +9,7 @@ results/checkpoints        where a training stands; gone when its job is done
 results/networks/KEY       the pruned network of a trial, where it was kept: bench.load reads it
 results/sizes              MACs and widths of networks, by the code that builds them, for plans
 results/images             decoded images, and the SHA-256 of image files
+results/slurm              what worker jobs of Slurm have said, of the last run that had some
 results/suites             suites as they were run last: what their names mean to reports
 results/declared           what a suite's analysis rests on, from before its first trial
 results/damaged            what did not hold to its SHA-256, and a log of it
@@ -75,10 +76,8 @@ class Store:
                 else:
                     part.unlink(missing_ok=True)
         except Timeout as error:
-            holder = ""
-            with suppress(OSError, ValueError):
-                holder = (self.root / ".holder").read_text()
-            raise StoreError(fault("lock", holder=holder or "unknown", root=self.root)) from error
+            holder = self.holder() or "unknown"
+            raise StoreError(fault("lock", holder=holder, root=self.root)) from error
         except OSError as error:
             lock.release()
             raise StoreError(f"{self.root} cannot be written: {error.strerror}") from error
@@ -86,6 +85,12 @@ class Store:
             yield
         finally:
             lock.release()
+
+    def holder(self) -> str:
+        """Who holds the folder, or held it last; "" where nobody has."""
+        with suppress(OSError, ValueError):
+            return (self.root / ".holder").read_text()
+        return ""
 
     def record_path(self, key: str) -> Path:
         """Where the record of that key lies."""
