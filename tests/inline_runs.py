@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from bench.executors import make_executor
 from bench.plan.jobs import Job
 from bench.plan.plan import Plan
 from bench.run.run import run
+from bench.steps.perform import Outcome
 from bench.steps.workspace import Settings
 from bench.store.store import Store
-from reports.records import Failure, Measurements, Record
+from reports.records import Measurements, Record
 
 
 class Silent:
+    """Is told what happens, and keeps it to itself."""
+
+    def planned(self, jobs: Collection[Job], slots: int) -> None: ...
+
     def started(self, job: Job) -> None: ...
 
-    def ended(self, job: Job, failure: Failure | None) -> None: ...
+    def retried(self, job: Job, outcome: Outcome) -> None: ...
+
+    def ended(self, job: Job, outcome: Outcome) -> None: ...
 
     def recorded(self, record: Record) -> None: ...
 

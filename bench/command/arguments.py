@@ -106,13 +106,20 @@ class ChosenSuite:
             )
         return found
 
-    def plan(self, console: Console) -> Plan:
-        """The suite's plan, from its file; from its record where there is no file of that name.
+    def plan(self, console: Console, trial: str = "") -> Plan:
+        """The suite's plan, from its file; from its record where there is no file of that name, or
+        where that has a trial whose key begins so and no options change it.
 
         Raises:
             SuiteError, PlanError, CriteriaError: faults of the suite, a plugin or a name.
         """
-        planned = self._plans(console, {"": self.suite()})[""]
+        recorded = self._recorded.get(self.name) if trial else None
+        as_run = recorded and any(one.key.startswith(trial) for one in recorded.trials)
+        if recorded and as_run and not (self.overrides or self.scale or self.smoke):
+            suite = recorded.outline.suite
+        else:
+            suite = self.suite()
+        planned = self._plans(console, {"": suite})[""]
         if planned.suite.rehearsal:
             say(console, (f"Rehearsal: {REHEARSED}.", "yellow"))
         return planned

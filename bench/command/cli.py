@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from criteria.errors import CriteriaError
+from reports.formats import counted
 from suites.files import SuiteError
 
 from ..errors import BenchError, StoreError
@@ -104,6 +105,7 @@ def run(
     workers: Annotated[int, option("run.workers")] = os.cpu_count() or 1,
     methods: Methods = "",
     repeats: Annotated[int | None, option("run.repeats")] = None,
+    trial: Annotated[str, option("run.trial")] = "",
     download: Annotated[bool, option("run.download")] = False,
     device: Annotated[str, option("run.device")] = "cpu",
     loaders: Annotated[int | None, option("run.loaders")] = None,
@@ -115,7 +117,7 @@ def run(
     allow_untrained: Annotated[bool, option("run.allow_untrained")] = False,
 ) -> None:
     """Run a suite. Run it again after any interruption: finished trials are not repeated."""
-    planned = chosen.plan(console)
+    planned = chosen.plan(console, trial)
 
     from ..run.session import Request, session
     from ..steps.workspace import Settings
@@ -133,6 +135,7 @@ def run(
         workers,
         methods=names_in(methods),
         repeats=repeats,
+        trial=trial,
         executor=executor,
         timeout_s=timeout,
         slurm=tuple(slurm),
@@ -152,9 +155,14 @@ class _OneOrAll(ChosenSuite):
 
 @app.command()
 @takes_suite
-def status(chosen: _OneOrAll) -> None:
+def status(chosen: _OneOrAll, watch: Annotated[bool, option("status.watch")] = False) -> None:
     """Show how far a suite has come, and what has failed; without a name, all suites."""
     store = Store(chosen.results)
+    if watch:
+        from .watch import show_run
+
+        show_run(console, store, chosen.name)
+        return
     with saying_damage(store, console):
         if chosen.name:
             show_status(console, chosen.outline(console), store)
@@ -273,6 +281,24 @@ def export(
         show_code(trial, results)
     else:
         write_export(console, trial, to, out, results, data_root)
+
+
+@app.command()
+def pack(
+    results: Results = RESULTS, unpack: Annotated[bool, option("pack.unpack")] = False
+) -> None:
+    """Put all records of a results folder into one file; every verb reads them there as well."""
+    store = Store(results)
+    if not store.record_keys():
+        raise BenchError(f"--results {results}: there are no records; make some with bench run")
+    with store.lock(), saying_damage(store, console):
+        if unpack:
+            said = f"{counted(store.unpack(), 'record')} unpacked: {store.root / 'records'}"
+        else:
+            path = store.pack()
+            size = f"{path.stat().st_size / 1e6:.1f} MB"
+            said = f"{counted(len(store.record_keys()), 'record')} in one file of {size}: {path}"
+    say(console, said)
 
 
 @app.command()

@@ -61,7 +61,7 @@ class CallingPool(Pool):
 
     def _launch(self, slots: Sequence[int]) -> Sequence[Worker]:
         address = self._host, self._server.getsockname()[1]
-        holder = Store(self._settings.results).holder()
+        holder = Store(self._settings.results).last_holder()
         of_all = self._settings, holder
         calls = [Call(address, self._key, next(self._numbers), *of_all) for _ in slots]
         return self._start(slots, calls)
@@ -109,7 +109,7 @@ def answer(call: Call) -> None:
     deliver_challenge(connection, call.key)
     connection.send(call.number)
     results = call.settings.results
-    if Store(results).holder() != call.holder:
+    if Store(results).last_holder() != call.holder:
         error = StoreError(fault("not_shared", host=socket.gethostname(), root=results))
         connection.send(Outcome(failure=failure(error)))
         return

@@ -51,7 +51,7 @@ def kept_folder(trial_or_path: str | Path, results: str | Path = "results") -> P
     if folders:
         names = ", ".join(one.name[: len(prefix) + 4] for one in folders[:3])
         raise ExportError(f"{prefix!r} fits {len(folders)} kept networks: {names}; give more of it")
-    if any(one.name.startswith(prefix) for one in store.root.glob("records/*")):
+    if any(key.startswith(prefix) for key in store.record_keys()):
         raise ExportError(
             f"the network of trial {prefix} was not kept; bench run SUITE --keep METHOD makes it "
             "again and keeps it"

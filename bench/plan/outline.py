@@ -55,10 +55,11 @@ class Outline:
 
     def records(self, store: Store) -> list[Record]:
         """All records of these trials, under this suite's names for them."""
+        known = store.records(trial.key for trial in self.trials)
         return [
             record.model_copy(update={"labels": trial.labels})
             for trial in self.trials
-            if (record := store.record(trial.key)) is not None
+            if (record := known.get(trial.key)) is not None
         ]
 
 
@@ -88,7 +89,8 @@ class Recorded(BaseModel, frozen=True, extra="forbid"):
 
     def done(self, store: Store) -> int:
         """How many of the trials have a record."""
-        return sum(store.record_path(one.key).exists() for one in self.trials)
+        known = store.record_keys()
+        return sum(one.key in known for one in self.trials)
 
 
 def record_suite(plan: Outline, plugins: Sequence[Path], store: Store) -> None:

@@ -22,22 +22,32 @@ class Plan(Outline):
 
     trials: tuple[Trial, ...]
 
-    def only(self, methods: Collection[str] = (), repeats: int | None = None) -> Self:
-        """The part with these methods (and the controls matched to them) and so many repeats.
+    def only(
+        self, methods: Collection[str] = (), repeats: int | None = None, trial: str = ""
+    ) -> Self:
+        """The part with these methods (and the controls matched to them) and so many repeats, or
+        the trial whose key begins so.
 
         Raises:
-            PlanError: a name that is none of the suite's methods.
+            PlanError: a name that is none of the suite's methods, letters that begin no key or
+                several.
         """
         known = self.suite.method_names
         unknown = [name for name in methods if name not in known]
         if unknown:
             raise PlanError(f"--methods: {no_such('method in this suite', unknown[0], known)}")
         chosen = [
-            trial
-            for trial in self.trials
-            if (not methods or {trial.labels.method, trial.labels.matched_to} & set(methods))
-            and (repeats is None or trial.labels.repeat < repeats)
+            one
+            for one in self.trials
+            if (not methods or {one.labels.method, one.labels.matched_to} & set(methods))
+            and (repeats is None or one.labels.repeat < repeats)
+            and one.key.startswith(trial)
         ]
+        if trial and len(chosen) != 1:
+            raise PlanError(
+                f"--trial {trial}: {len(chosen)} trials of {self.suite.suite}, as it is planned "
+                "here, have a key that begins so; bench explain TRIAL says how to run one"
+            )
         return replace(self, trials=tuple(chosen))
 
     def shard(self, index: int, count: int) -> Self:

@@ -1,58 +1,131 @@
-"""Progress of a run."""
+"""A run as it is shown while it lasts: by what its log says, here or from another terminal."""
 
-from collections.abc import Iterable
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
 
 from rich import progress
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from reports.records import Failure, Record
-
-from ..plan.jobs import Job
 from ..terminal import say
+
+SHOWN = 8  # of the jobs that run, those that have run longest
+Event = Mapping[str, Any]  # a line of the log: see `RunLog`
+
+
+class _Pace(progress.ProgressColumn):
+    """How many a minute, and how long the others take at that."""
+
+    def render(self, task: progress.Task) -> Text:
+        if task.finished or not task.speed or task.time_remaining is None:
+            return Text()
+        left = timedelta(seconds=int(task.time_remaining))
+        return Text(f"{60 * task.speed:.3g}/min, {left} left", "dim")
 
 
 class Live(progress.Progress):
-    """A progress bar, and below it what runs now, as far as that goes into a line."""
+    """A bar for each kind of job; below them what runs now, each as far as that goes into a line.
 
-    def __init__(self, console: Console, trials: int, workers: int) -> None:
+    >>> live = Live(Console(quiet=True))
+    >>> live.take({"at": "2026-11-29T12:00:00+00:00", "event": "jobs planned",
+    ...            "slots": 2, "jobs": {"bases": 1, "trials": 8}})
+    >>> live.counts
+    '0/8 trials, 0 failed'
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._begun = 0.0  # when the run did
+        self._at: float | None = None  # when what is taken now happened; None: nothing is
+        self._kinds: dict[str, progress.TaskID] = {}  # the bar of each
+        self._slots = 0
+        self._names: dict[str, str] = {}  # of the jobs that an executor has, by key, oldest first
+        self._since: dict[str, float] = {}  # of those that run, when that began
+        self._statuses: Counter[str] = Counter()  # of trials
+        self._sums: Counter[str] = Counter()  # of what the finished ones measure
+        self._reasons: set[str] = set()
         super().__init__(
             progress.TextColumn("{task.description}"),
-            progress.BarColumn(),
+            *([progress.BarColumn(30)] if console.width >= 80 else []),
             progress.MofNCompleteColumn(),
-            progress.TimeElapsedColumn(),
-            progress.TimeRemainingColumn(),
+            _Pace(),
             console=console,
+            speed_estimate_period=1e7,
+            get_time=lambda: time.time() if self._at is None else self._at,
         )
-        self._workers, self._trials, self._ended, self._bad = workers, trials, 0, 0
-        self._bar = self.add_task("trials", total=trials, now="starting workers")
-        self._running: dict[str, str] = {}
+
+    @property
+    def counts(self) -> str:
+        """How many trials have ended, and how many of them without measurements."""
+        total = self._tasks[self._kinds["trials"]].total if "trials" in self._kinds else 0
+        ended = self._statuses.total()
+        return f"{ended}/{total} trials, {ended - self._statuses['done']} failed"
 
     def get_renderables(self) -> Iterable[RenderableType]:
+        if self._begun:
+            what = self.counts if self._kinds else "nothing planned yet"
+            yield Text(f"{what}, after {self._for(self._begun)}")
         yield from super().get_renderables()
-        if now := "; ".join(task.fields["now"] for task in self.tasks):
-            yield Text(now, "dim", no_wrap=True, overflow="ellipsis")
+        now = list(self._since.items())  # a copy: another thread draws
+        lines = [f"{self._for(at)} {self._names.get(key)}" for key, at in now[:SHOWN]]
+        if len(now) > SHOWN:
+            lines.append(f"and {len(now) - SHOWN} more")
+        if done := self._statuses["done"]:
+            means = [f"{total / done:.2f} {what}" for what, total in list(self._sums.items())]
+            lines.append(f"mean of {done} done: {', '.join(means)}")
+        for line in lines:
+            yield Text(line, "dim", no_wrap=True, overflow="ellipsis")
 
-    def started(self, job: Job) -> None:
-        self._running[job.key] = str(job)
-        self._show()
+    def take(self, told: Event) -> None:
+        """Show what an event has changed."""
+        self._at = datetime.fromisoformat(told["at"]).timestamp()
+        self._begun = self._begun or self._at
+        match told["event"]:
+            case "jobs planned":
+                self._slots = told["slots"]
+                for kind, count in told["jobs"].items():
+                    self._expect(kind, count)
+            case "job started":
+                self._names[told["key"]] = told["name"]
+            case "job ended" | "job retried" as event:
+                self._names.pop(told["key"], None)
+                self._since.pop(told["key"], None)
+                if event == "job ended":
+                    self._expect(told["kind"], 0)
+                    self.advance(self._kinds[told["kind"]])
+                    self._complain(told)
+            case "record written":
+                self._record(told)
+        for key in list(self._names)[: self._slots]:  # the others wait for a worker
+            self._since.setdefault(key, self._at)
+        self._at = None
 
-    def ended(self, job: Job, failure: Failure | None) -> None:
-        self._running.pop(job.key, None)
-        if failure is not None and job.kind != "trials":  # which are counted as recorded
-            say(self.console, f"failed: {job}: {failure.kind}: {failure.message}")
-        self._show()
+    def _expect(self, kind: str, more: int) -> None:
+        """So many jobs more; at least one that has not ended, as a split job has more parts."""
+        if kind not in self._kinds:
+            self._kinds[kind] = self.add_task(kind, total=0)
+        task = self._tasks[self._kinds[kind]]
+        total = max((task.total or 0) + more, task.completed + 1)
+        self.update(task.id, total=total)
 
-    def recorded(self, record: Record) -> None:
-        self._bad += record.status != "done"
-        self._ended += 1
-        self.advance(self._bar)
-        self._show()
-        tenth = max(self._trials // 10, 1)
-        if not self.console.is_terminal and self._ended % tenth == 0:  # a log has no bar
-            say(self.console, f"{self._ended}/{self._trials} trials, {self._bad} failed")
+    def _record(self, told: Event) -> None:
+        self._statuses[told["status"]] += 1
+        self._sums.update(told["found"])
+        self._complain(told)
+        tenth = max(int(self._tasks[self._kinds["trials"]].total or 0) // 10, 1)
+        if not self.console.is_terminal and self._statuses.total() % tenth == 0:
+            say(self.console, self.counts)  # a file has no bars
 
-    def _show(self) -> None:
-        failed = f" · {self._bad} failed" if self._bad else ""
-        now = "; ".join(list(self._running.values())[: self._workers])
-        self.update(self._bar, description=f"trials{failed}", now=now)
+    def _complain(self, told: Event) -> None:
+        """Say why a job failed, unless another has for that very reason."""
+        why = told["failure"]
+        if why and not why["infeasible"]:
+            reason = f"{why['kind']}: {why['message']}"
+            if reason not in self._reasons:
+                say(self.console, ("failed: ", "red"), f"{told['name']}: {reason}")
+            self._reasons.add(reason)
+
+    def _for(self, since: float) -> timedelta:
+        return timedelta(seconds=int(max(self.get_time() - since, 0)))

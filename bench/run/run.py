@@ -14,7 +14,7 @@ from ..plan.jobs import Job, Trial
 from ..steps.perform import Outcome
 from ..steps.record import failed_record
 from ..store.store import Store
-from .live import Live
+from .log import RunLog
 
 CRASHES = 2  # how often a job is tried again after its worker died
 
@@ -23,7 +23,7 @@ def run(
     trials: Sequence[Trial],  # those of a plan that are pending
     store: Store,
     executor: Executor,
-    listener: Live,  # told what happens, to show it to people
+    listener: RunLog,  # told what happens
     log: Callable[[Record], None] = lambda record: None,  # takes each record as it arrives (MLflow)
     # Called once, when all bases are made and nothing yet that stands on them; what it raises ends
     # the run.
@@ -53,7 +53,7 @@ class _Flow:
     graph: JobGraph
     store: Store
     executor: Executor
-    listener: Live
+    listener: RunLog
     log: Callable[[Record], None]
     inspect: Callable[[], None]
     statuses: Counter[str] = field(default_factory=Counter)
@@ -68,6 +68,7 @@ class _Flow:
     _running: int = 0
 
     def run(self) -> None:
+        self.listener.planned(self.graph.jobs.values(), self.executor.slots)
         self._bases = sum(job.kind == "bases" for job in self.graph.jobs.values())  # to be made
         self._sorter = TopologicalSorter(self.graph.after)
         self._sorter.prepare()
@@ -105,7 +106,7 @@ class _Flow:
         if self._bases and job.kind != "bases":
             self._held.append(job)
         elif broken:
-            self._fail(job, broken[0])
+            self._fail(job, Outcome(failure=broken[0]))
         else:
             self._queue(job)
 
@@ -115,14 +116,16 @@ class _Flow:
         if outcome.failure is not None:
             if outcome.failure.kind == "crashed" and self._crashes[job.key] < CRASHES:
                 self._crashes[job.key] += 1
+                self.listener.retried(job, outcome)
                 self._queue(job)
             elif job.parts:
+                self.listener.retried(job, outcome)
                 self._split(job)
             else:
-                self._fail(job, outcome.failure)
+                self._fail(job, outcome)
             return
         self._failed |= outcome.failed_scores or {}
-        self._close(job, None)
+        self._close(job, outcome)
         if isinstance(job, Trial):
             record = self.store.record(job.key)
             if record is None:
@@ -131,15 +134,14 @@ class _Flow:
 
     def _split(self, job: Job) -> None:
         """Try the parts of a failed job one by one, as only one may be to blame."""
-        self.listener.ended(job, None)
         parts = job.parts
         self._whole |= {part.key: job for part in parts}
         self._parts[job.key] = len(parts)
         self._ready.extend(parts)
 
-    def _close(self, job: Job, why: Failure | None) -> None:
+    def _close(self, job: Job, outcome: Outcome) -> None:
         """Let go on what waits for a job; for the parts of a split one, after the last of them."""
-        self.listener.ended(job, why)
+        self.listener.ended(job, outcome)
         whole = self._whole.get(job.key)
         if whole is not None:
             self._parts[whole.key] -= 1
@@ -153,10 +155,12 @@ class _Flow:
                 for waiting in held:
                     self._accept(waiting)
 
-    def _fail(self, job: Job, why: Failure) -> None:
+    def _fail(self, job: Job, outcome: Outcome) -> None:
         """A failed job; its trials get failed records as their turn comes."""
+        why = outcome.failure
+        assert why is not None
         self._failed |= dict.fromkeys((job.key, *job.gives_scores), why)
-        self._close(job, why)
+        self._close(job, outcome)
         if isinstance(job, Trial):
             record = self.store.record(job.key)
             if record is not None and record.status == "done":  # made again, to keep its network

@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 from rich.console import Console
 
@@ -33,6 +34,7 @@ from ..tracking.links import in_lines
 from ..tracking.summaries import conclude
 from .declaring import declare
 from .live import Live
+from .log import RunLog
 from .preflight import Examined, inspect_bases, preflight
 from .reporting import reasons, report_holds, saying_damage, write_own_report
 from .run import run
@@ -46,6 +48,7 @@ class Request:
     workers: int
     methods: tuple[str, ...] = ()
     repeats: int | None = None
+    trial: str = ""
     executor: str = "local"
     timeout_s: float | None = None
     slurm: tuple[str, ...] = ()
@@ -67,10 +70,10 @@ def session(plan: Plan, request: Request, console: Console) -> int:
         raise BenchError(f"--device: {no_such('device', device, there)}")
     if device == "cuda" and request.executor in ("inline", "local"):  # others have their own
         visible_gpus()
-    part = plan.only(request.methods, request.repeats)
+    part = plan.only(request.methods, request.repeats, request.trial)
     if request.shard:
         part = part.shard(*_shard(request.shard))
-    whole = len(part.trials) == len(plan.trials)
+    whole = len(part.trials) == len(plan.trials) or request.trial
     if not whole and isinstance(plan.suite, Suite) and plan.suite.analysis.looks:
         raise BenchError(  # who goes on hangs on all comparisons
             f"{plan.suite.suite} is decided look by look, from the records of its whole plan; "
@@ -81,12 +84,12 @@ def session(plan: Plan, request: Request, console: Console) -> int:
     with speaking_of(shared_metric(plan.suite)), store.lock(), saying_damage(store, console):
         records, most = plan.records(store), ""
         needed, course = plan.needed(records)
-        if course.looks:
+        if looks := bool(course.looks) and not request.trial:
             part, most = needed, f" of at most {len(plan.trials)}"
         if course.taken:
             say(console, course.last_look)
         pending = part.pending(records, retry_failed=request.retry_failed)
-        among = plan if course.looks else part
+        among = plan if looks else part
         todo = keeping(among, request.keep, records, store, pending)
         again = f", {len(todo) - len(pending)} again for their networks"
         say(
@@ -95,12 +98,11 @@ def session(plan: Plan, request: Request, console: Console) -> int:
             f"{len(part.trials) - len(pending)} finished before, {len(pending)} to go"
             f"{again if len(todo) > len(pending) else ''}; results in {request.settings.results}",
         )
-        splits: Mapping[str, Examined] = {}
-        if todo:
-            with console.status("checking data, models and budgets"):
-                splits = preflight(todo, replace(settings, device="cpu"))  # GPUs are for workers
         if todo or (records and not _shown(plan, store, records)):
-            records = _run(plan, among, todo, splits, records, store, settings, request, console)
+            with RunLog(store, plan.suite.suite, Live(console)) as log:
+                planned = {"trials": len(part.trials), "to_go": len(todo)}
+                log.tell("run started", **_said(plan, request), **planned)
+                records = _run(plan, among, todo, records, store, settings, request, log)
         else:
             record_suite(plan, settings.plugins, store)
             declare(plan, store, records, console, runs=False)
@@ -112,14 +114,18 @@ def _run(
     plan: Plan,
     among: Plan,
     pending: list[Trial],
-    splits: Mapping[str, Examined],
     records: list[Record],
     store: Store,
     settings: Settings,
     request: Request,
-    console: Console,
+    log: RunLog,
 ) -> list[Record]:
     """Run what is pending, log and report; `records` are those from before. Returns all."""
+    splits: Mapping[str, Examined] = {}
+    console = log.live.console
+    if pending:
+        with console.status("checking data, models and budgets"):
+            splits = preflight(pending, replace(settings, device="cpu"))  # GPUs are for workers
     engine = partial(
         make_executor,
         *(request.executor, settings, request.workers, request.timeout_s, request.slurm),
@@ -132,18 +138,19 @@ def _run(
     ended, report, found = "KILLED", None, None
     broken: list[TrackingError] = []  # told once: the run goes on, as the records are safe
 
-    def log(record: Record) -> None:
+    def track(record: Record) -> None:
         try:
             if not broken:
                 tracker.log(record)
         except TrackingError as error:
             broken.append(error)
+            log.tell("MLflow lost", why=str(error))
             say(console, (f"MLflow: {error}", "yellow"))
 
     try:
         declare(plan, store, records, console, runs=bool(pending))
         for record in records:  # a killed run, or another suite, may not have logged it
-            log(record)
+            track(record)
         tried: set[str] = set()
         while True:
             inspect = partial(
@@ -151,16 +158,17 @@ def _run(
                 *(plan.suite, pending, splits, store, console),
                 allow_untrained=request.allow_untrained,
             )
-            with Live(console, len(pending), request.workers) as live:
+            with log.live:
                 begun = time.monotonic()
-                statuses = run(pending, store, executor, live, log, inspect)
+                statuses = run(pending, store, executor, log, track, inspect)
             said = ", ".join(f"{count} {status}" for status, count in statuses.items())
             say(console, f"{said} in {time.monotonic() - begun:.0f} s")
             records = plan.records(store)
             needed, course = plan.needed(records)
             tried |= {one.key for one in pending if isinstance(one, TrialJob) and one.keep}
-            if look := bool(pending and course.taken):
+            if look := bool(pending and course.taken and not request.trial):
                 say(console, course.last_look)
+                log.tell("look taken", what=course.last_look)
             ahead = needed.pending(records) if look else []
             pending = keeping(among, request.keep, records, store, ahead)
             if not (pending := [one for one in pending if one.key not in tried]):
@@ -170,6 +178,7 @@ def _run(
             check_kept(made, store, console)
         ended = "FINISHED"
         report = write_own_report(plan, store, records).parent
+        log.tell("report written", what=str(report))
         found = conclude(plan.suite, records, plan.expected)
     finally:
         try:
@@ -180,6 +189,15 @@ def _run(
         except TrackingError as error:
             say(console, (f"MLflow: {error}", "yellow"))
     return records
+
+
+def _said(plan: Plan, request: Request) -> dict[str, Any]:
+    """What the log says of a run at its beginning."""
+    how = {"workers": request.workers, "executor": request.executor, "command": request.command}
+    return {
+        **{"suite": plan.suite.suite, "process": os.getpid(), **how},
+        **environment(request.settings.device),
+    }
 
 
 def _conclude(plan: Plan, store: Store, records: list[Record], console: Console) -> int:

@@ -23,7 +23,10 @@ What a job needs is in its class (`plan/jobs.py`), when it is ready in `plan/gra
 runs in `executors/`. A worker knows the store and the data; never the front process or MLflow.
 """
 
-from dataclasses import dataclass
+import os
+import platform
+import time
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 import torch
@@ -56,6 +59,9 @@ class Outcome:
     # Of a scores job, the criteria that failed, by score key.
     failed_scores: dict[str, Failure] | None = None
     fatal: str | None = None  # the store failed; nothing else will succeed either
+    # seconds, worker: how long it took, and on which host and process; None: it never came back
+    seconds: float | None = field(default=None, compare=False)
+    worker: str | None = field(default=None, compare=False)
 
 
 def start(settings: Settings) -> Workspace:
@@ -75,6 +81,7 @@ def start(settings: Settings) -> Workspace:
 
 def perform(job: jobs.Job, workspace: Workspace) -> Outcome:
     """Do one job; no exception gets out, but for an interrupt where jobs run in the front."""
+    begun = time.monotonic()
     try:
         with speaking_of(task_of(dense_of(job).dataset).metric):
             outcome = _do(job, workspace)
@@ -84,7 +91,8 @@ def perform(job: jobs.Job, workspace: Workspace) -> Outcome:
         workspace.forget()
         outcome = Outcome(failure=failure(error))
     workspace.forget_checkpoints(job.key)
-    return outcome
+    seconds = round(time.monotonic() - begun, 3)
+    return replace(outcome, seconds=seconds, worker=f"{os.getpid()} on {platform.node()}")
 
 
 def _do(job: jobs.Job, workspace: Workspace) -> Outcome:

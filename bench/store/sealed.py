@@ -30,14 +30,14 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         StoreError: the disk is full, or the folder cannot be written.
     """
-    with _put_in_place(path) as whole, whole.open("wb") as file:
+    with put_in_place(path) as whole, whole.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
 
 
 @contextmanager
-def _put_in_place(path: Path) -> Iterator[Path]:
+def put_in_place(path: Path) -> Iterator[Path]:
     """Where to write a file of that name, which then takes its place."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -91,7 +91,7 @@ def write_large(path: Path, fill: Callable[[Path], None]) -> None:
 
     Of two processes that write it at once, one whole file is left. Raises StoreError.
     """
-    with _put_in_place(path) as whole:
+    with put_in_place(path) as whole:
         fill(whole)
         seal_file(whole, sealed_name(path))
 

@@ -1,6 +1,7 @@
 """The results folder: content-hashed names, one writer at a time, and every file checked.
 
 results/records/KEY.json   the truth: one file a finished or failed trial
+results/packs              the same, many in one file; where both have one, the file counts
 results/bases|scores|paths shared work, by content hash; safe to delete, remade when needed
 results/timings            how long networks take, once for equal shapes; likewise
 results/tables             how long single layers take, for budgets of latency; likewise
@@ -9,7 +10,8 @@ results/checkpoints        where a training stands; gone when its job is done
 results/networks/KEY       the pruned network of a trial, where it was kept: bench.load reads it
 results/sizes              MACs and widths of networks, by the code that builds them, for plans
 results/images             decoded images, and the SHA-256 of image files
-results/slurm              what worker jobs of Slurm have said, of the last run that had some
+results/logs               what happened in each run, a line of JSON an event
+results/slurm              what worker jobs of Slurm have said, in the last run that had some
 results/suites             suites as they were run last: what their names mean to reports
 results/declared           what a suite's analysis rests on, from before its first trial
 results/damaged            what did not hold to its SHA-256, and a log of it
@@ -19,17 +21,23 @@ results/.lock, .holder     held by the run that is working here
 """
 
 import os
+import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from filelock import FileLock, Timeout
 
 from reports.records import Record, RecordError, parse_record
+from reports.seal import Unsealed
 
 from ..errors import StoreError, fault
-from .sealed import DAMAGED, LOG, read_checked, write_atomically
+from .pack import keys_in, read_pack, salvage, write_pack
+from .sealed import DAMAGED, LOG, read_checked, sealed_name, set_aside, write_atomically
+
+T = TypeVar("T")
 
 
 class Store:
@@ -65,19 +73,18 @@ class Store:
         Raises:
             StoreError: another run holds it, or it cannot be made.
         """
-        lock = FileLock(self.root / ".lock", timeout=0)
+        lock = FileLock(self.root / ".lock", timeout=0.2)  # `holder` has it for a moment
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             lock.acquire()
-            (self.root / ".holder").write_text(str(os.getpid()))
+            (self.root / ".holder").write_text(f"{os.getpid()} on {platform.node()}")
             for part in self.root.glob("*/.*.part"):  # what a killed run left half written
                 if part.is_dir():
                     shutil.rmtree(part, ignore_errors=True)
                 else:
                     part.unlink(missing_ok=True)
         except Timeout as error:
-            holder = self.holder() or "unknown"
-            raise StoreError(fault("lock", holder=holder, root=self.root)) from error
+            raise StoreError(fault("lock", holder=self.last_holder(), root=self.root)) from error
         except OSError as error:
             lock.release()
             raise StoreError(f"{self.root} cannot be written: {error.strerror}") from error
@@ -86,11 +93,24 @@ class Store:
         finally:
             lock.release()
 
-    def holder(self) -> str:
-        """Who holds the folder, or held it last; "" where nobody has."""
+    def holder(self) -> str | None:
+        """Who works on this folder now, as `PROCESS on HOST`; None where nobody does.
+
+        Who may not write here cannot tell, and is told who worked here last.
+        """
+        if not (self.root / ".lock").exists():
+            return None
+        try:
+            with FileLock(self.root / ".lock", timeout=0):
+                return None
+        except (Timeout, OSError):
+            return self.last_holder()
+
+    def last_holder(self) -> str:
+        """Who works here or did last, as `holder` says it; `unknown` where nobody is known."""
         with suppress(OSError, ValueError):
-            return (self.root / ".holder").read_text()
-        return ""
+            return (self.root / ".holder").read_text() or "unknown"
+        return "unknown"
 
     def record_path(self, key: str) -> Path:
         """Where the record of that key lies."""
@@ -102,18 +122,112 @@ class Store:
 
     def record(self, key: str) -> Record | None:
         """The record of that key; None where there is none or it was damaged (set aside then)."""
-        path = self.record_path(key)
-        return read_checked(path, lambda: parse_record(path.read_bytes(), path.name, key))
+        row = self._in_file(key)
+        return row[1] if row else self.records([key]).get(key)
+
+    def records(self, keys: Iterable[str]) -> dict[str, Record]:
+        """The records of these keys, as far as there are any; what was damaged is set aside."""
+        wanted, found = set(keys), dict[str, Record]()
+        while True:
+            packs = self._packs()
+            for _, record in self._rows(wanted - found.keys()):
+                found.setdefault(record.key, record)
+            if packs == self._packs():  # else records may have moved from file to pack, or back
+                return found
+
+    def record_keys(self) -> set[str]:
+        """The keys of all records, which are not looked at."""
+        return self._files().union(*(self._in_pack(one, keys_in) for one in self._packs()))
 
     def all_records(self) -> tuple[list[Record], int]:
         """Every record, sorted by key, and how many files are none: damaged or old. None moves."""
-        whole, faulty = [], 0
-        for path in sorted(self.root.glob("records/*.json")):
+        whole, faulty = dict[str, Record](), 0
+        for path in [*map(self.record_path, self._files()), *self._packs()]:
+            packed = path.suffix == ".sqlite"
             try:
-                whole.append(parse_record(path.read_bytes(), path.name, path.stem))
-            except (OSError, RecordError):
+                for key, content in salvage(path) if packed else [(path.stem, path.read_bytes())]:
+                    whole.setdefault(key, parse_record(content, path.name, key))
+            except (OSError, RecordError, Unsealed):
                 faulty += 1
-        return whole, faulty
+        return [whole[key] for key in sorted(whole)], faulty
+
+    def pack(self) -> Path:
+        """Put all records into one file, in place of those that they lie in; returns its path.
+
+        Only for who holds the folder.
+
+        Raises:
+            StoreError: it cannot be written; all records are where they were.
+        """
+        old = [*map(self.record_path, self._files()), *self._packs()]
+        if old and old == self._packs()[:1]:
+            return old[0]
+        rows = ((record.key, content) for content, record in self._rows(self.record_keys()))
+        new = write_pack(self.root / "packs", rows)
+        for path in old:
+            path.unlink(missing_ok=True)
+        return new
+
+    def unpack(self) -> int:
+        """Give every packed record its own file again, byte for byte; returns how many.
+
+        Raises as `pack`.
+        """
+        packs, packed = self._packs(), self.record_keys() - self._files()
+        for content, record in self._rows(packed):
+            if not (path := self.record_path(record.key)).exists():
+                write_atomically(path, content)
+        for pack in packs:
+            pack.unlink(missing_ok=True)
+        return len(packed)
+
+    def _files(self) -> set[str]:
+        """The keys of records that have a file of their own."""
+        return {one.stem for one in self.root.glob("records/*.json")}
+
+    def _packs(self) -> list[Path]:
+        return sorted(one for one in self.root.glob("packs/*.sqlite") if one.is_file())
+
+    def _rows(self, keys: set[str]) -> Iterator[tuple[bytes, Record]]:
+        """File and record of these keys; where a key has several, first the one that counts."""
+        for key in self._files() & keys if len(keys) > 1 else keys:
+            if row := self._in_file(key):
+                yield row
+        for path in self._packs():
+            yield from self._in_pack(path, lambda one: (_row(*at) for at in read_pack(one, keys)))
+
+    def _in_file(self, key: str) -> tuple[bytes, Record] | None:
+        path = self.record_path(key)
+        return read_checked(path, lambda: _row(key, path.read_bytes()))
+
+    def _in_pack(self, path: Path, read: Callable[[Path], Iterable[T]]) -> Iterator[T]:
+        """What is read of a pack; of a damaged one, which is set aside, of what holds of it."""
+        try:
+            yield from read(path)
+        except FileNotFoundError:
+            return  # packed with others, or unpacked
+        except OSError as error:
+            raise StoreError(f"{path} cannot be read: {error.strerror}") from error
+        except (Unsealed, RecordError) as wrong:
+            yield from self._in_pack(self._mended(path, wrong), read)
+
+    def _mended(self, path: Path, wrong: ValueError) -> Path:
+        """Pack anew what holds of a damaged pack, and set that aside with a word on the rest."""
+        lost: set[str] = set()
+        with suppress(Unsealed):
+            lost = keys_in(path)
+
+        def rows() -> Iterator[tuple[str, bytes]]:
+            for key, content in salvage(path):
+                with suppress(RecordError):
+                    yield _row(key, content)[1].key, content
+                    lost.discard(key)
+
+        new = write_pack(path.parent, rows())
+        gone = f"lost: {', '.join(key[:12] for key in sorted(lost)) or 'nobody knows how many'}"
+        kept = f"{len(keys_in(new))} of its records hold and are in {sealed_name(new)}"
+        set_aside(path, f"{wrong}; {kept}; {gone}")
+        return new
 
     def set_aside_so_far(self) -> list[str]:
         """A line for everything under `damaged/`, oldest first."""
@@ -129,3 +243,8 @@ class Store:
     def path(self, kind: str, key: str, suffix: str) -> Path:
         """Where shared work of a kind lies."""
         return self.root / kind / f"{key}{suffix}"
+
+
+def _row(key: str, content: bytes) -> tuple[bytes, Record]:
+    """A record with its file. Raises RecordError."""
+    return content, parse_record(content, f"{key}.json", key)

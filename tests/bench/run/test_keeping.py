@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import toy
+from inline_runs import Silent
 from rich.console import Console
 from torch import nn
 
@@ -21,7 +22,6 @@ from bench.export.recipe import RECIPE, WEIGHTS, call, keep
 from bench.export.runtimes import run_torch_export
 from bench.plan.keeping import asked_for, check_kept, is_kept, keeping
 from bench.plan.plan import Plan, make_plan
-from bench.run.live import Live
 from bench.run.run import run
 from bench.steps.workspace import Settings
 from bench.store.store import Store
@@ -37,8 +37,7 @@ def run_again(plan: Plan, asked: str, results: Path) -> dict[str, int]:
     store = Store(results)
     trials = keeping(plan, asked, plan.records(store), store)
     executor = make_executor("inline", Settings(results, results.parent / "data"), 1, None)
-    with Live(Console(quiet=True), len(trials), 1) as live:
-        return dict(run(trials, store, executor, live))
+    return dict(run(trials, store, executor, Silent()))
 
 
 def measured(store: Store, key: str) -> Measurements:

@@ -1,32 +1,91 @@
-"""Progress of a run on a terminal of 80 columns."""
+"""Progress of a run on a terminal of 80 columns, by what its log says."""
 
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
+import pytest
 from rich.console import Console
 
 from bench.run.live import Live
 
-
-@dataclass(frozen=True)
-class Named:
-    key: str
-
-    def __str__(self) -> str:
-        return self.key
+LONG = "resnet20 on mnist5k · inverse-taylor · 70 % · finetune-quick, and more words than fit"
 
 
-def test_the_bar_keeps_its_place_whatever_runs() -> None:
+def told(second: int, event: str, **what: Any) -> dict[str, Any]:
+    return {"at": f"2026-11-29T12:00:{second:02d}+00:00", "event": event, **what}
+
+
+def job(second: int, event: str, key: str, **what: Any) -> dict[str, Any]:
+    return told(second, f"job {event}", kind="trials", key=key, name=f"trial {key}", **what)
+
+
+def record(second: int, failure: dict[str, Any] | None = None) -> dict[str, Any]:
+    found = {} if failure else {"% top-1": 90.0}
+    status = "failed" if failure else "done"
+    how = {"status": status, "found": found, "failure": failure}
+    return told(second, "record written", key="k", name=LONG, **how)
+
+
+FAILURE = {"kind": "ValueError", "message": "no \x1b[31mscore", "infeasible": False}
+
+
+@pytest.fixture
+def live() -> Live:
     console = Console(file=io.StringIO(), width=80, force_terminal=True)
-    live = Live(console, trials=1248, workers=2)
-    for job in ("resnet20 on mnist5k · inverse-taylor · 70 % · finetune-quick", "base 1 of " * 5):
-        live.started(Named(job))  # type: ignore[arg-type]
-    with console.capture() as drawn:
-        console.print(live.get_renderable())
-    bar, now = drawn.get().splitlines()
-    assert bar.count("━") == 40
-    assert "0/1248" in bar
+    made = Live(console)
+    made.take(told(0, "jobs planned", slots=2, jobs={"bases": 1, "trials": 1248}))
+    return made
+
+
+def drawn(live: Live) -> list[str]:
+    with live.console.capture() as lines:
+        live.console.print(live.get_renderable())
+    return lines.get().splitlines()
+
+
+def test_bars_keep_their_place_whatever_runs(live: Live) -> None:
+    live.take(job(1, "started", "a") | {"name": LONG})
+    _, bases, trials, now = drawn(live)
+    assert bases.count("━") == trials.count("━") == 30
+    assert "0/1248" in trials
     assert "inverse-taylor" in now
     assert "…" in now
+
+
+def test_what_waits_for_a_worker_does_not_run_yet(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key in "abc":
+        live.take(job(1, "started", key))
+    assert "trial c" not in str(drawn(live))
+    live.take(job(9, "ended", "a", failure=None))
+    live.take(record(9))
+    monkeypatch.setattr(live, "get_time", datetime.fromisoformat(told(10, "")["at"]).timestamp)
+    rows = drawn(live)
+    for row, since in zip((one for one in rows if " trial " in one), (9, 1), strict=True):
+        assert f"0:00:0{since} trial " in row
+    assert "1/1248 trials, 0 failed, after 0:00:10" in rows[0]
+    assert "mean of 1 done: 90.00 % top-1" in rows[-1]
+
+
+def test_a_reason_is_told_once_and_a_log_gets_ten_lines() -> None:
+    console = Console(file=(file := io.StringIO()), width=200)
+    live = Live(console)
+    live.take(told(0, "jobs planned", slots=1, jobs={"trials": 20}))
+    for second in range(20):
+        live.take(record(second, FAILURE if second % 2 else None))
+    lines = file.getvalue().splitlines()
+    assert sum("ValueError" in line for line in lines) == 1
+    assert sum(line.endswith("failed") for line in lines) == 10
+    assert lines[-1] == "20/20 trials, 10 failed"
+
+
+def test_parts_of_a_split_job_count_as_they_end(live: Live) -> None:
+    live.take(told(1, "jobs planned", slots=2, jobs={"scores": 1}))
+    for key in "abc":
+        live.take(job(2, "started", key) | {"kind": "scores"})
+        live.take(job(3, "ended", key, failure=None) | {"kind": "scores"})
+    assert any("3/3" in line for line in drawn(live))

@@ -41,7 +41,7 @@ def _threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-class Heard:
+class Heard(inline_runs.Silent):
     """A listener that remembers."""
 
     def __init__(self) -> None:
@@ -52,8 +52,8 @@ class Heard:
     def started(self, job: Job) -> None:
         self.starts[job.key] += 1
 
-    def ended(self, job: Job, failure: Failure | None) -> None:
-        if failure is not None:
+    def ended(self, job: Job, outcome: Outcome) -> None:
+        if outcome.failure is not None:
             self.failures.append(str(job))
 
     def recorded(self, record: Record) -> None:
