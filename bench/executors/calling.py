@@ -8,9 +8,8 @@ import contextlib
 import secrets
 import socket
 from abc import abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import count
+from collections.abc import Callable, Sequence
+from functools import partial
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Connection, answer_challenge, deliver_challenge
 from queue import SimpleQueue
@@ -27,50 +26,30 @@ LOOPBACK = "127.0.0.1"
 SILENT_S = 60  # after which a connection that says nothing is tried
 
 
-@dataclass(frozen=True)
-class Call:
-    """What a worker needs to know, to call the front from wherever it runs."""
-
-    address: tuple[str, int]
-    key: bytes
-    number: int  # its own: no two workers of a run have the same
-    settings: Settings
-    holder: str  # who holds the results folder, as the front reads it there
-
-
-@dataclass(eq=False, kw_only=True)
-class CallingWorker(Worker):
-    number: int
-
-
 class CallingPool(Pool):
     """Workers that call the front at `host`."""
 
     def __init__(self, settings: Settings, slots: int, timeout_s: float | None, host: str) -> None:
         super().__init__(slots, timeout_s)
-        self._settings, self._host = settings, host
-        self._key, self._numbers = secrets.token_bytes(32), count()
+        self._settings, self._host, self._key = settings, host, secrets.token_bytes(32)
         self._arrived: SimpleQueue[tuple[int, Connection]] = SimpleQueue()
         bound = host if host == LOOPBACK else ""
         self._server = socket.create_server((bound, 0), backlog=max(slots, 16))
         Thread(target=self._accept, daemon=True).start()
 
     @abstractmethod
-    def _start(self, slots: Sequence[int], calls: Sequence[Call]) -> Sequence[Worker]:
-        """Have these calls made, each by a process of its own somewhere."""
+    def _start(self, call: Callable[[int], None], workers: Sequence[Worker]) -> None:
+        """Have each worker's number called somewhere, in a process of its own."""
 
-    def _launch(self, slots: Sequence[int]) -> Sequence[Worker]:
+    def _launch(self, workers: Sequence[Worker]) -> None:
         address = self._host, self._server.getsockname()[1]
         holder = Store(self._settings.results).last_holder()
-        of_all = self._settings, holder
-        calls = [Call(address, self._key, next(self._numbers), *of_all) for _ in slots]
-        return self._start(slots, calls)
+        self._start(partial(answer, address, self._key, self._settings, holder), workers)
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):  # closed
             while True:
-                caller, _ = self._server.accept()
-                line = Connection(caller.detach())
+                line = Connection(self._server.accept()[0].detach())
                 Thread(target=self._greet, args=[line], daemon=True).start()  # some never speak
 
     def _greet(self, line: Connection) -> None:
@@ -82,15 +61,13 @@ class CallingPool(Pool):
             line.close()
 
     def _hand_out(self) -> None:
-        """Connect those that have called with what was launched, first."""
         while not self._arrived.empty():
             number, line = self._arrived.get()
-            for worker in self._workers:
-                if isinstance(worker, CallingWorker) and worker.number == number:
-                    worker.connection = line
-                    break
+            expected = {one.number: one for one in self._workers}
+            if number in expected:
+                expected[number].connection = line
             else:
-                line.close()  # one that was given up meanwhile
+                line.close()  # given up meanwhile
         super()._hand_out()
 
     def close(self, *, kill: bool) -> None:
@@ -99,18 +76,18 @@ class CallingPool(Pool):
         super().close(kill=kill)
 
 
-def answer(call: Call) -> None:
-    """Make this process a worker of the front that is meant."""
-    line = socket.create_connection(call.address)
+def answer(
+    address: tuple[str, int], key: bytes, settings: Settings, holder: str, number: int
+) -> None:
+    """Make this process a worker of the front at that address."""
+    line = socket.create_connection(address)
     line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # machines may vanish
     line.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, SILENT_S)
     connection = Connection(line.detach())
-    answer_challenge(connection, call.key)
-    deliver_challenge(connection, call.key)
-    connection.send(call.number)
-    results = call.settings.results
-    if Store(results).last_holder() != call.holder:
-        error = StoreError(fault("not_shared", host=socket.gethostname(), root=results))
-        connection.send(Outcome(failure=failure(error)))
-        return
-    serve(connection, call.settings)
+    answer_challenge(connection, key)
+    deliver_challenge(connection, key)
+    connection.send(number)
+    if Store(settings.results).last_holder() == holder:
+        return serve(connection, settings)
+    other = StoreError(fault("not_shared", host=socket.gethostname(), root=settings.results))
+    return connection.send(Outcome(failure=failure(other)))

@@ -2,10 +2,8 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
 
 import torch
 
@@ -15,7 +13,7 @@ from .pool import Pool, Worker, serve
 
 
 class Local(Pool):
-    """`workers` spawned processes."""
+    """Spawned processes; one that replaces another gets its slot, and so its GPU."""
 
     def __init__(self, settings: Settings, workers: int, timeout_s: float | None) -> None:
         super().__init__(workers, timeout_s)
@@ -23,34 +21,27 @@ class Local(Pool):
         self._settings = settings
         self._gpus = visible_gpus() if settings.device == "cuda" else []
 
-    def _launch(self, slots: Sequence[int]) -> Sequence[Worker]:
-        return [self._spawn(slot) for slot in slots]
-
-    def _spawn(self, slot: int) -> Worker:
-        """A worker that replaces another gets its slot, and so its GPU."""
-        gpu = self._gpus[slot % len(self._gpus)] if self._gpus else None
+    def _launch(self, workers: Sequence[Worker]) -> None:
         context = get_context("spawn")
-        here, there = context.Pipe()
-        process = context.Process(target=_work, args=(there, self._settings, gpu), daemon=True)
-        process.start()
-        there.close()
-        return _Process(slot=slot, connection=here, process=process)
+        for one in workers:
+            gpu = self._gpus[one.slot % len(self._gpus)] if self._gpus else None
+            one.connection, there = context.Pipe()
+            one.handle = context.Process(
+                target=_work, args=(there, self._settings, gpu), daemon=True
+            )
+            one.handle.start()
+            there.close()
 
+    def _gone(self, worker: Worker) -> bool:
+        return not worker.handle.is_alive()
 
-@dataclass(eq=False, kw_only=True)
-class _Process(Worker):
-    process: SpawnProcess
-
-    def gone(self) -> bool:
-        return not self.process.is_alive()
-
-    def end(self) -> str:
-        assert self.connection is not None
-        self.connection.close()
-        self.process.join(0.1)  # by itself, where it can
-        self.process.kill()
-        self.process.join()
-        return f"exit code {self.process.exitcode}"
+    def _end(self, worker: Worker) -> str:
+        assert worker.connection is not None
+        worker.connection.close()
+        worker.handle.join(0.1)  # by itself, where it can
+        worker.handle.kill()
+        worker.handle.join()
+        return f"exit code {worker.handle.exitcode}"
 
 
 def _work(connection: Connection, settings: Settings, gpu: str | None) -> None:

@@ -3,7 +3,7 @@
 The front keeps the queue, and gives each worker one job at a time through a connection. A worker
 whose connection ends has died, and takes only its own job with it; one that overruns its time is
 killed; another is launched while there are jobs for it. A worker whose front is gone ends. How
-workers are launched, found and killed is all that differs between machines.
+workers are launched and killed is all that differs between machines.
 """
 
 import contextlib
@@ -12,11 +12,14 @@ import signal
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count
+from math import inf
 from multiprocessing.connection import Connection, wait
 from queue import Queue
 from threading import Thread
+from typing import Any
 
 import torch
 
@@ -39,23 +42,17 @@ _ENVIRONMENT = {
 }
 
 
-@dataclass(eq=False, kw_only=True)
-class Worker(ABC):
+@dataclass(eq=False)
+class Worker:
     """A worker as the front sees it, from its launch to its end."""
 
-    slot: int  # no two living workers of a pool have the same
+    slot: int  # that of the one which it replaces
+    number: int  # its own
+    handle: Any = None  # what launched it knows it by
     connection: Connection | None = None  # None until it has called
     up: bool = False  # whether it takes jobs
     job: Job | None = None
-    since: float = field(default=0.0)  # when it was given that job
-
-    @abstractmethod
-    def gone(self) -> bool:
-        """Whether its process has ended, as far as can be told from here."""
-
-    @abstractmethod
-    def end(self) -> str:
-        """Kill it if it lives; returns how it ended."""
+    due: float = inf  # when that must be done
 
 
 class Pool(ABC):
@@ -68,10 +65,19 @@ class Pool(ABC):
         self._timeout_s = timeout_s
         self._waiting: deque[Job] = deque()
         self._workers: list[Worker] = []
+        self._numbers = count()
 
     @abstractmethod
-    def _launch(self, slots: Sequence[int]) -> Sequence[Worker]:
-        """Launch a worker for each of these slots."""
+    def _launch(self, workers: Sequence[Worker]) -> None:
+        """Start processes for these, and set their handles."""
+
+    @abstractmethod
+    def _gone(self, worker: Worker) -> bool:
+        """Whether its process has ended, as far as can be told from here."""
+
+    @abstractmethod
+    def _end(self, worker: Worker) -> str:
+        """Kill it if it lives; returns how it ended."""
 
     def submit(self, job: Job) -> None:
         self._waiting.append(job)
@@ -80,26 +86,34 @@ class Pool(ABC):
         done: list[tuple[Job, Outcome]] = []
         while not done:
             self._hand_out()
-            lines = [one.connection for one in self._workers if one.connection]
-            heard = wait(lines, PATIENCE_S)
+            heard = wait([one.connection for one in self._workers if one.connection], PATIENCE_S)
             for worker in [*self._workers]:
                 if worker.connection in heard:
                     done += self._hear(worker)
-                elif worker.gone():
+                elif self._gone(worker):
                     done += self._lose(worker)
-                elif worker.job and self._overdue(worker):
-                    done += self._stop(worker, worker.job)
+                elif worker.job and time.monotonic() > worker.due:
+                    self._end(worker)
+                    message = f"stopped after {self._timeout_s:.0f} s (--timeout)"
+                    done += self._drop(worker, "timeout", message)
         return done
 
     def _hand_out(self) -> None:
         idle = [one for one in self._workers if one.job is None]
-        free = set(range(self.slots)) - {one.slot for one in self._workers}
-        if missing := sorted(free)[: max(0, len(self._waiting) - len(idle))]:
-            with _deaf():
-                self._workers += self._launch(missing)
+        free = sorted(set(range(self.slots)) - {one.slot for one in self._workers})
+        missing = max(0, len(self._waiting) - len(idle))
+        if new := [Worker(slot, next(self._numbers)) for slot in free[:missing]]:
+            # What is started here never sees a Ctrl-C: the front decides what that means.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            try:
+                self._launch(new)
+                self._workers += new
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
         for worker in idle:
             if worker.up and worker.connection and self._waiting:
-                worker.job, worker.since = self._waiting.popleft(), time.monotonic()
+                worker.job = self._waiting.popleft()
+                worker.due = time.monotonic() + (self._timeout_s or inf)
                 with contextlib.suppress(OSError):  # it has died, and is about to be found so
                     worker.connection.send(worker.job)
 
@@ -119,40 +133,23 @@ class Pool(ABC):
 
     def _lose(self, worker: Worker, why: str = "") -> list[tuple[Job, Outcome]]:
         """A worker has died. Where none comes up, some job must be what fails."""
-        self._workers.remove(worker)
-        end, job = worker.end(), worker.job
+        end = self._end(worker)
         if worker.up:
             message = f"its worker died ({end}); out of memory, or killed from outside"
         else:
             message = f"its worker did not come up ({why or end})"
             if self._waiting and not any(one.up for one in self._workers):
-                job = self._waiting.popleft()
-        crash = Failure(kind="crashed", message=message, traceback="")
-        return [(job, Outcome(failure=crash))] if job else []
+                worker.job = self._waiting.popleft()
+        return self._drop(worker, "crashed", message)
 
-    def _overdue(self, worker: Worker) -> bool:
-        limit = self._timeout_s
-        return limit is not None and time.monotonic() - worker.since > limit
-
-    def _stop(self, worker: Worker, job: Job) -> list[tuple[Job, Outcome]]:
+    def _drop(self, worker: Worker, kind: str, message: str) -> list[tuple[Job, Outcome]]:
         self._workers.remove(worker)
-        worker.end()
-        message = f"stopped after {self._timeout_s:.0f} s (--timeout)"
-        return [(job, Outcome(failure=Failure(kind="timeout", message=message, traceback="")))]
+        why = Failure(kind=kind, message=message, traceback="")
+        return [(worker.job, Outcome(failure=why))] if worker.job else []
 
     def close(self, *, kill: bool) -> None:  # without `kill` no job is at hand either
         while self._workers:
-            self._workers.pop().end()
-
-
-@contextlib.contextmanager
-def _deaf() -> Iterator[None]:
-    """What is started here never sees a Ctrl-C: the front decides what that means."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            self._end(self._workers.pop())
 
 
 def serve(connection: Connection, settings: Settings) -> None:

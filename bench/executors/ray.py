@@ -5,13 +5,11 @@ Ray decides where workers run; which jobs they do, and how long these may take, 
 """
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from ..errors import BenchError, needed
 from ..steps.workspace import Settings
-from .calling import LOOPBACK, Call, CallingPool, CallingWorker, answer
+from .calling import LOOPBACK, CallingPool, Worker
 
 
 class Ray(CallingPool):
@@ -24,45 +22,37 @@ class Ray(CallingPool):
         here = "RAY_ADDRESS" not in os.environ
         host = LOOPBACK if here else ray.util.get_node_ip_address()
         super().__init__(settings, workers, timeout_s, host)
-        ray.init(
-            num_cpus=workers if here else None,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level="ERROR",
-        )
+        quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
+        ray.init(num_cpus=workers if here else None, **quiet)
         gpus = ray.cluster_resources().get("GPU", 0) if settings.device == "cuda" else 0
         if settings.device == "cuda" and not gpus:
             ray.shutdown()
             raise BenchError("--device cuda: the Ray cluster has no GPU; leave --device out")
-        share = min(1, gpus / workers)
-        self._work = ray.remote(num_cpus=1, num_gpus=share, max_retries=0)(answer)
+        self._needs = {"num_cpus": 1, "num_gpus": min(1, gpus / workers), "max_retries": 0}
 
-    def _start(self, slots: Sequence[int], calls: Sequence[Call]) -> Sequence[CallingWorker]:
-        return [
-            _Task(slot=slot, number=call.number, ray=self._ray, task=self._work.remote(call))
-            for slot, call in zip(slots, calls, strict=True)
-        ]
+    def _start(self, call: Callable[[int], None], workers: Sequence[Worker]) -> None:
+        task = self._ray.remote(**self._needs)(_called)
+        for one in workers:
+            one.handle = task.remote(call, one.number)
+
+    def _gone(self, worker: Worker) -> bool:
+        return bool(self._ray.wait([worker.handle], timeout=0)[0])
+
+    def _end(self, worker: Worker) -> str:
+        if worker.connection:
+            worker.connection.close()
+            self._ray.wait([worker.handle], timeout=1)  # by itself, where it can
+        self._ray.cancel(worker.handle, force=True)
+        try:
+            self._ray.get(worker.handle, timeout=1)
+        except self._ray.exceptions.RayError as error:
+            return f"{type(error).__name__} of Ray's"
+        return "it left"
 
     def close(self, *, kill: bool) -> None:
         super().close(kill=kill)
         self._ray.shutdown()
 
 
-@dataclass(eq=False, kw_only=True)
-class _Task(CallingWorker):
-    ray: Any
-    task: Any  # a reference
-
-    def gone(self) -> bool:
-        return bool(self.ray.wait([self.task], timeout=0)[0])
-
-    def end(self) -> str:
-        if self.connection:
-            self.connection.close()
-            self.ray.wait([self.task], timeout=1)  # by itself, where it can
-        self.ray.cancel(self.task, force=True)
-        try:
-            self.ray.get(self.task, timeout=1)
-        except self.ray.exceptions.RayError as error:
-            return f"{type(error).__name__} of Ray's"
-        return "it left"
+def _called(call: Callable[[int], None], number: int) -> None:
+    call(number)

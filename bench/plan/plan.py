@@ -51,8 +51,10 @@ class Plan(Outline):
         return replace(self, trials=tuple(chosen))
 
     def shard(self, index: int, count: int) -> Self:
-        """Every trial is in exactly one of `count` shards, by its key."""
-        mine = [trial for trial in self.trials if int(trial.key[:12], 16) % count == index - 1]
+        """Every trial is in exactly one of `count` shards, by its key; 0 is all of them."""
+        mine = [
+            one for one in self.trials if not index or int(one.key[:12], 16) % count == index - 1
+        ]
         return replace(self, trials=tuple(mine))
 
     def pending(self, records: Iterable[Record], *, retry_failed: bool = False) -> list[Trial]:

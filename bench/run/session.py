@@ -17,8 +17,9 @@ from suites import Suite
 from suites.faults import no_such
 
 from ..errors import BenchError
-from ..executors import make_executor
+from ..executors import Executor, make_executor
 from ..executors.local import visible_gpus
+from ..plan.graph import job_graph
 from ..plan.jobs import Trial, TrialJob
 from ..plan.keeping import check_kept, keeping
 from ..plan.outline import record_suite
@@ -102,6 +103,8 @@ def session(plan: Plan, request: Request, console: Console) -> int:
             with RunLog(store, plan.suite.suite, Live(console)) as log:
                 planned = {"trials": len(part.trials), "to_go": len(todo)}
                 log.tell("run started", **_said(plan, request), **planned)
+                if request.shard.startswith("0/"):
+                    return _make_bases(plan, todo, store, settings, request, log)
                 records = _run(plan, among, todo, records, store, settings, request, log)
         else:
             record_suite(plan, settings.plugins, store)
@@ -126,11 +129,7 @@ def _run(
     if pending:
         with console.status("checking data, models and budgets"):
             splits = preflight(pending, replace(settings, device="cpu"))  # GPUs are for workers
-    engine = partial(
-        make_executor,
-        *(request.executor, settings, request.workers, request.timeout_s, request.slurm),
-    )
-    executor = engine()
+    executor = _executor(request, settings)
     record_suite(plan, settings.plugins, store)  # now that no fault can be found before it runs
     with console.status("opening MLflow"):
         experiment = Experiment(store.root, plan.suite)
@@ -173,7 +172,7 @@ def _run(
             pending = keeping(among, request.keep, records, store, ahead)
             if not (pending := [one for one in pending if one.key not in tried]):
                 break
-            executor = engine()
+            executor = _executor(request, settings)
         if made := tried & {one.key for one in records if one.status == "done"}:
             check_kept(made, store, console)
         ended = "FINISHED"
@@ -189,6 +188,32 @@ def _run(
         except TrackingError as error:
             say(console, (f"MLflow: {error}", "yellow"))
     return records
+
+
+def _executor(request: Request, settings: Settings) -> Executor:
+    more = request.timeout_s, request.slurm
+    return make_executor(request.executor, settings, request.workers, *more)
+
+
+def _make_bases(
+    plan: Plan,
+    trials: list[Trial],
+    store: Store,
+    settings: Settings,
+    request: Request,
+    log: RunLog,
+) -> int:
+    """Train what trials of all shards stand on; returns 0, or 1 where some of that failed."""
+    console = log.live.console
+    splits = preflight(trials, replace(settings, device="cpu"))
+    known = plan.suite, trials, splits, store, console
+    inspect = partial(inspect_bases, *known, allow_untrained=request.allow_untrained)
+    executor = _executor(request, settings)
+    with log.live:
+        run(trials, store, executor, log, inspect=inspect, only_bases=True)
+    failed = job_graph(trials, store).of_bases().jobs
+    say(console, f"{counted(len(failed), 'base')} failed" if failed else "all bases are made")
+    return int(bool(failed))
 
 
 def _said(plan: Plan, request: Request) -> dict[str, Any]:
@@ -225,6 +250,6 @@ def _shown(plan: Plan, store: Store, records: list[Record]) -> bool:
 
 def _shard(text: str) -> tuple[int, int]:
     index, _, count = text.partition("/")
-    if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
-        raise BenchError(f"--shard {text}: expected I/N with 1 <= I <= N, as in 3/64")
+    if not (index.isdecimal() and count.isdecimal() and 0 < int(count) >= int(index)):
+        raise BenchError(f"--shard {text}: expected I/N with I from 0 (bases) to N, as in 3/64")
     return int(index), int(count)

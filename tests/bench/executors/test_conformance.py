@@ -20,6 +20,9 @@ from bench.steps.perform import Outcome
 from bench.steps.workspace import Settings
 from criteria import registry
 
+# Submitit starts the processes of its local executor, and does not wait for them.
+pytestmark = pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
+
 CANNOT = {  # one process neither survives its own death nor stops itself
     "inline": {"exits", "killed", "hangs"},
     "local": set(),
