@@ -120,10 +120,18 @@ class Catalog(Generic[E]):
         return sorted(set(self.by_name.values()), key=lambda entry: entry.name)
 
     def find(self, name: str) -> E:
-        """The entry of that name or alias; where there is none, an error with near matches."""
+        """The entry of that name or alias.
+
+        Raises:
+            `unknown`: nothing of the kind bears it; with near matches and the list.
+        """
         self.load()
         if name in self.by_name:
             return self.by_name[name]
+        for other in CATALOGS:
+            other.load()
+            if name in other.by_name:
+                raise self.unknown(f"{name} is a {other.kind}, not a {self.kind}; see bench list")
         hint = did_you_mean(name, self.by_name)
         known = ", ".join(entry.name for entry in self.all())
         raise self.unknown(f"there is no {self.kind} {name!r}.{hint} There are: {known}")
@@ -132,6 +140,7 @@ class Catalog(Generic[E]):
         """Options as the entry understands them, defaults filled in.
 
         Raises:
+            `unknown`: as `find`.
             OptionError: an unknown option or a value of the wrong kind; says which are allowed.
         """
         entry = self.find(name)

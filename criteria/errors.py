@@ -20,10 +20,6 @@ class OptionError(CriteriaError):
     """An option that does not exist, or a value that it does not take."""
 
 
-class TooFewSteps(CriteriaError):
-    """A training that is shorter than what a phase has to do in it."""
-
-
 class StructureError(CriteriaError):
     """A network that cannot be traced, or whose groups cannot be trusted."""
 

@@ -5,7 +5,6 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from . import phases, registry
 from .catalog import CATALOGS, Registered
 from .errors import UnknownCriterion
 
@@ -23,8 +22,7 @@ def load_plugin(path: Path) -> None:
         Traceback (most recent call last):
         criteria.errors.UnknownCriterion: plugin missing.py: there is no such file
     """
-    registry.CATALOG.load()
-    for catalog in phases.CATALOGS.values():
+    for catalog in CATALOGS:
         catalog.load()
     if not path.is_file():
         raise UnknownCriterion(f"plugin {path}: there is no such file")

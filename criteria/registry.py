@@ -107,15 +107,6 @@ def find(name: str) -> Entry:
     return CATALOG.find(name)
 
 
-def resolve_options(name: str, options: Mapping[str, Any]) -> Options:
-    """Options as the criterion understands them, defaults filled in.
-
-    Raises:
-        OptionError: an unknown option or a value of the wrong kind; says which are allowed.
-    """
-    return CATALOG.options(name, options)
-
-
 def needed(name: str, options: Mapping[str, Any]) -> Need:
     """The evidence that a criterion asks for with these options.
 
@@ -123,7 +114,7 @@ def needed(name: str, options: Mapping[str, Any]) -> Need:
         >>> needed("inverse", {"of": "taylor"}).name
         'GRADIENTS'
     """
-    needs: Need = find(name).type.needed(resolve_options(name, options))
+    needs: Need = find(name).type.needed(CATALOG.options(name, options))
     return needs
 
 
@@ -150,7 +141,7 @@ class Part(Options):
 
     @model_validator(mode="after")
     def _filled(self) -> Part:
-        filled = resolve_options(self.criterion, self.options).model_dump()
+        filled = CATALOG.options(self.criterion, self.options).model_dump()
         self.__dict__["options"] = filled  # frozen for everyone else
         return self
 
@@ -183,7 +174,7 @@ def require(name: str, options: Mapping[str, Any], unit: Unit) -> None:
     if not fits(entry):
         able = ", ".join(one.name for one in criteria() if fits(one))
         raise NotApplicable(f"{entry.name} does not score {unit}; these do: {able}")
-    resolved = resolve_options(name, options)
+    resolved = CATALOG.options(name, options)
     for option, field in type(resolved).model_fields.items():
         value = getattr(resolved, option)
         for mark in field.metadata:
@@ -211,16 +202,16 @@ def create(
     """A fresh criterion for these groups.
 
     Raises:
-        UnknownCriterion, OptionError: as `find` and `resolve_options`.
+        UnknownCriterion, OptionError: an unknown name, or an option or value that it does not take.
     """
-    return find(name).type(groups, resolve_options(name, options), generator)
+    return find(name).type(groups, CATALOG.options(name, options), generator)
 
 
 def source_hash(name: str, options: Mapping[str, Any]) -> str:
     """SHA-256 of the code that decides a criterion's scores; see `criteria.source`."""
     parts = [
         source_hash(part.criterion, part.options)
-        for part in parts_of(resolve_options(name, options))
+        for part in parts_of(CATALOG.options(name, options))
     ]
     return hash_of(source_files(name), *parts)
 

@@ -17,7 +17,7 @@ from bench.pruning.network import Network, Removed, Rules
 from bench.pruning.selection import Limits
 from criteria.gather import score_alone
 from criteria.network.cut import cut
-from criteria.phases import find_phase, phase_options
+from criteria.phases import PHASES
 from criteria.procedures.procedure import Ground, Procedure
 from criteria.registry import create
 from criteria.training import Training
@@ -73,8 +73,8 @@ class Ride:
         batches: Batches = lambda seed: labelled(8, seed),
         **options: Any,
     ) -> None:
-        kind = find_phase("procedure", name).type
-        self.procedure: Procedure = kind(phase_options("procedure", name, options), ground)
+        kind = PHASES["procedure"].find(name).type
+        self.procedure: Procedure = kind(PHASES["procedure"].options(name, options), ground)
         self.model, self.batches, self.step = model.train(), batches, 0
         self.optimizer = torch.optim.SGD(model.parameters(), 0.05, 0.9, weight_decay=1e-3)
         self.training = Training(model, self.optimizer, 4, length)

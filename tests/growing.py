@@ -11,7 +11,7 @@ from rehearsal import Rehearsal, ground_of, procedure_of
 from torch import Tensor, nn
 
 from bench.pruning.network import Removed
-from criteria.phases import find_phase
+from criteria.phases import PHASES
 from criteria.procedures.procedure import Ground
 from criteria.training import Rider
 
@@ -31,7 +31,7 @@ def _lowest_half(model: nn.Module, ground: Ground) -> Removed:
 def procedure(name: str, model: nn.Module, doomed: Removed | None = None, **options: Any) -> Any:
     """Of that name; where it follows, these units are doomed, or of every group the lowest half."""
     ground = ground_of(model, 0.5, "l1")
-    if find_phase("procedure", name).type.follows:
+    if PHASES["procedure"].find(name).type.follows:
         ground = replace(ground, doomed=doomed or _lowest_half(model, ground))
     return procedure_of(name, ground, **options)
 

@@ -15,7 +15,7 @@ from bench.pruning.choose import one_shot
 from bench.pruning.network import Removed, Rules
 from bench.pruning.selection import Limits
 from criteria.gather import score_alone
-from criteria.phases import find_phase, phase_options
+from criteria.phases import PHASES
 from criteria.procedures.procedure import Ground, Procedure
 from criteria.registry import create
 from criteria.training import Rider, Training
@@ -63,7 +63,7 @@ def ground_of(
 
 
 def procedure_of(name: str, ground: Ground, **options: Any) -> Procedure:
-    found = find_phase("procedure", name).type(phase_options("procedure", name, options), ground)
+    found = PHASES["procedure"].find(name).type(PHASES["procedure"].options(name, options), ground)
     assert isinstance(found, Procedure)
     return found
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from criteria import phases, registry, source
+from criteria import registry, source
 from criteria.catalog import Catalog
+from criteria.phases import PHASES
 
 
 def forget() -> None:
@@ -21,7 +22,7 @@ def forget() -> None:
 @contextmanager
 def unregistering() -> Iterator[None]:
     """What is registered inside the block is unknown after it."""
-    catalogs: list[Catalog[Any]] = [registry.CATALOG, *phases.CATALOGS.values()]
+    catalogs: list[Catalog[Any]] = [registry.CATALOG, *PHASES.values()]
     for catalog in catalogs:
         catalog.load()
     known = [dict(catalog.by_name) for catalog in catalogs]
@@ -33,7 +34,7 @@ def unregistering() -> Iterator[None]:
 @contextmanager
 def forgetting() -> Iterator[None]:
     """What is registered, imported and read inside the block is forgotten after it."""
-    for catalog in [registry.CATALOG, *phases.CATALOGS.values()]:
+    for catalog in [registry.CATALOG, *PHASES.values()]:
         catalog.load()
     path, modules = list(sys.path), set(sys.modules)
     forget()

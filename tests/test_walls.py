@@ -75,7 +75,8 @@ LADDER = {
         recipe  protocol
         overrides
         section
-        files  faults
+        files
+        faults
     """,
     "reports": """
         build

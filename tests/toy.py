@@ -143,7 +143,7 @@ def trial_runs(results: Path) -> list[str]:
 
 # --- the command --------------------------------------------------------------------------------
 
-COMMAND = [sys.executable, "-c", "from bench.command.cli import main; main()"]
+COMMAND = [sys.executable, "-c", "from bench.command.entry import main; main()"]
 CHECKOUT = Path(__file__).resolve().parent.parent
 VECTORS = CHECKOUT / "tests" / "vectors"
 

@@ -11,14 +11,15 @@ import typer
 
 from criteria.errors import CriteriaError
 from reports.formats import counted
+from suites.faults import printable
 from suites.files import SuiteError
 
-from ..errors import BenchError, StoreError
+from ..errors import SAID, BenchError, Interrupted, StoreError
 from ..plan.plugins import load_plugins
 from ..run.declaring import footing_of
 from ..run.reporting import compare_methods, finished, saying_damage, write_report
 from ..store.store import Store
-from ..terminal import console_for_people, say
+from ..terminal import console_for_people, plain, say
 from .arguments import (
     DATA,
     RESULTS,
@@ -311,7 +312,7 @@ def pull(
     from ..tracking import pull as pull_records
 
     store = Store(results)
-    with store.lock(), saying_damage(store, console), console.status(f"asking {source}"):
+    with store.lock(), saying_damage(store, console), console.status(plain(f"asking {source}")):
         pulled = pull_records(store, suite, source)
     say(console, f"{pulled.written} records fetched, {pulled.here} of {pulled.found} were here")
     for fault in pulled.faults:
@@ -365,13 +366,19 @@ def check(
     raise typer.Exit(show_checks(console, name, plugin, results))
 
 
+def _interrupt(number: int, frame: object) -> None:
+    raise Interrupted
+
+
 def main() -> None:
     """Entry point: faults of input are one message and an exit code, never a traceback."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     try:
         app()
-    except (BenchError, CriteriaError, SuiteError) as error:
-        say(complaints, ("error:", "bold red"), f" {error}")
+    except (BenchError, CriteriaError, SuiteError, OSError) as error:
+        said = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
+        say(complaints, ("error:", "bold red"), f" {printable(said, SAID)}")
         raise SystemExit(getattr(error, "exit_code", 2)) from None
     except (KeyboardInterrupt, SystemExit) as end:
         if isinstance(end, SystemExit) and end.code != 130:  # 130: typer has met the interrupt

@@ -14,9 +14,8 @@ from rich.console import Console
 from criteria import criteria, find
 from criteria.catalog import Registered
 from criteria.options import Options
-from criteria.phases import find_phase, phases
+from criteria.phases import PHASES
 from criteria.registry import Entry
-from criteria.training import Kind
 from suites import expand, library, load_suite, named_recipes
 from suites.faults import no_such
 from suites.method import MethodSpec, named_presets
@@ -27,12 +26,8 @@ from ..models import list_models
 from ..plan.plugins import load_plugins
 from ..terminal import print_table, say
 
-PHASES: dict[str, Kind] = {
-    "preparations": "preparation",
-    "procedures": "procedure",
-    "recoveries": "recovery",
-}
-LISTS = ("criteria", *PHASES, "presets", "suites", "models", "datasets", "recipes")
+PHASES_OF = {room: catalog for catalog in PHASES.values() for room in catalog.rooms}
+LISTS = ("criteria", *PHASES_OF, "presets", "suites", "models", "datasets", "recipes")
 
 
 def listing(console: Console, what: str, plugins: Sequence[Path], name: str = "") -> None:
@@ -44,7 +39,7 @@ def listing(console: Console, what: str, plugins: Sequence[Path], name: str = ""
     """
     if what not in LISTS:
         raise BenchError(f"bench list: {no_such('list', what, LISTS)}")
-    if name and what not in (told := ("criteria", "presets", *PHASES)):
+    if name and what not in (told := ("criteria", "presets", *PHASES_OF)):
         raise BenchError(f"bench list {what} {name}: a name may follow {', '.join(told)}")
     load_plugins(plugins)
     if what == "suites":
@@ -55,7 +50,7 @@ def listing(console: Console, what: str, plugins: Sequence[Path], name: str = ""
         _preset(console, name) if name else _presets(console)
     elif what == "criteria":
         _criteria(console, name)
-    elif what in PHASES:
+    elif what in PHASES_OF:
         _phases(console, what, name)
     else:
         found = list_models() if what == "models" else list_datasets()
@@ -166,7 +161,7 @@ def _needs(entry: Entry) -> str:
 def _phases(console: Console, what: str, name: str) -> None:
     """All about each, as there are few, or about one."""
     with console.status("reading the phases"):
-        entries = [find_phase(PHASES[what], name)] if name else phases(PHASES[what])
+        entries = [PHASES_OF[what].find(name)] if name else PHASES_OF[what].all()
     for one in entries:
         say(console, (one.name, "bold"))
         follows = getattr(one.type, "follows", None)

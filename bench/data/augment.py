@@ -58,17 +58,13 @@ def randomly_cropped(image: Image.Image, size: int, generator: torch.Generator) 
 
 def randomly_squared(image: Image.Image, size: int, generator: torch.Generator) -> Image.Image:
     """The shorter side resized to `size`, a random square of that, maybe mirrored."""
-    image = with_shorter_side(image, size)
+    from .vision import torchvision
+
+    image = torchvision.transforms.functional.resize(image, size)
     across, down, mirrored = torch.rand(3, generator=generator, dtype=torch.float64).tolist()
     left, top = int(across * (image.width - size + 1)), int(down * (image.height - size + 1))
     image = image.crop((left, top, left + size, top + size))
     return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirrored < 0.5 else image
-
-
-def with_shorter_side(image: Image.Image, shorter: int) -> Image.Image:
-    """Resized in proportion, so that the shorter side has so many pixels."""
-    width, height = (int(shorter * side / min(image.size)) for side in image.size)
-    return image.resize((width, height), Image.Resampling.BILINEAR)
 
 
 def _fallback_box(width: int, height: int) -> tuple[int, int, int, int]:

@@ -19,7 +19,6 @@ from .augment import (
     randomly_squared,
     shifted,
     varied,
-    with_shorter_side,
 )
 from .picture import Picture, decode
 
@@ -37,6 +36,7 @@ class Images:
     """Samples of one split, the `chosen` of more; a subclass says where they come from."""
 
     chosen: Tensor  # their places among all
+    channels_last: bool = False  # how batches lie in memory, whatever their values
 
     def __len__(self) -> int:
         return len(self.chosen)
@@ -64,7 +64,8 @@ class Images:
         if generator is not None:
             order = order[torch.randperm(len(order), generator=generator)]
         parts = order.split(batch_size) if len(order) else ()
-        return self._batches(parts, generator, augment, jitter)
+        found = self._batches(parts, generator, augment, jitter)
+        return map(_laid_out, found) if self.channels_last else found
 
     def _batches(
         self, parts: Sequence[Tensor], draw: Draw, augment: Augmentation, jitter: Jitter
@@ -74,6 +75,12 @@ class Images:
     def _batch(self, at: Tensor, draw: Draw, augment: Augmentation, jitter: Jitter) -> Batch:
         """Those at these places, in this order."""
         raise NotImplementedError
+
+
+def _laid_out(batch: Batch) -> Batch:
+    """The batch in channels-last; a clone, as images of one channel pass for that as they are."""
+    images, labels = batch
+    return images.clone(memory_format=torch.channels_last), labels
 
 
 @dataclass(frozen=True)
@@ -183,11 +190,10 @@ def beyond(size: int) -> int:
 
 def centered(image: Image.Image, size: int, shorter: int) -> Image.Image:
     """The shorter side resized to `shorter`, then the central square of `size` pixels."""
-    if image.size == (size, size) and shorter == size:
-        return image
-    image = with_shorter_side(image, shorter)
-    left, top = round((image.width - size) / 2), round((image.height - size) / 2)
-    return image.crop((left, top, left + size, top + size))
+    from .vision import torchvision
+
+    transforms = torchvision.transforms.functional
+    return transforms.center_crop(transforms.resize(image, shorter), size)
 
 
 def resized(pixels: Tensor, size: int) -> Tensor:

@@ -19,13 +19,14 @@ from typing import Any
 
 from criteria.catalog import unregistered
 from criteria.lazy import Tensor, nn, torch
+from criteria.network.cut import apart
 from criteria.network.given import copied
 from criteria.source import closure
 from reports.seal import Unsealed, seal_json, unseal
 
 from ..errors import ExportError, needed
 from ..store.sealed import file_sha256
-from .runtimes import apart, bound, outputs, resized, written
+from .runtimes import bound, outputs, resized, written
 
 RECIPE, WEIGHTS, CHECK = "pruning_recipe.json", "network.safetensors", "check.safetensors"
 REBUILD = Path(__file__).with_name("rebuild.txt")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from criteria.lazy import Tensor, nn, pytree, torch
+from criteria.network.cut import apart
 from criteria.network.given import tensors
 from criteria.network.modes import evaluated
 
@@ -124,18 +125,6 @@ def outputs(model: nn.Module, args: tuple[Any, ...]) -> list[Tensor]:
     """All tensors that a network puts out, in whatever they are nested."""
     with torch.no_grad():
         return tensors(model(*args))
-
-
-def apart(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> float:
-    """The largest difference of outputs, relative to the largest of the first; inf where shapes or
-    their number differ, or one is not finite."""
-    if [one.shape for one in ours] != [one.shape for one in theirs]:
-        return float("inf")
-    pairs = [(a.double().cpu(), b.double().cpu()) for a, b in zip(ours, theirs, strict=True)]
-    found = [
-        float((a - b).abs().max() / a.abs().max().clamp(min=1e-30)) for a, b in pairs if a.numel()
-    ]
-    return float("inf") if any(one != one for one in found) else max(found, default=0.0)
 
 
 def bound(ones: Sequence[Tensor]) -> float:

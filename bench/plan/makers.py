@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from criteria import CriteriaError, UnknownCriterion, registry
-from criteria.phases import find_phase, phase_options, phase_source
+from criteria.phases import PHASES, phase_source
 from criteria.training import Kind
 from reports.records import Labels, content_key
 from suites import AnySuite, Case, FidelitySuite, Probe, Recipe, Suite
@@ -78,8 +78,8 @@ class Maker(Generic[S]):
 
         def make() -> PhaseUse:
             try:
-                entry = find_phase(kind, spec.name)
-                options = phase_options(kind, spec.name, spec.options)
+                entry = PHASES[kind].find(spec.name)
+                options = PHASES[kind].options(spec.name, spec.options)
             except CriteriaError as error:
                 raise PlanError(f"method {case.method.name}: {error}") from error
             found = options.model_dump(), phase_source(kind, spec.name), recipe
@@ -122,9 +122,7 @@ class Maker(Generic[S]):
             own_split = self.suite.own_splits(dataset, model)
             return jobs.BaseJob(dataset, model, recipe, case.base, checkpoint, own_split, code)
 
-        return self.once(
-            ("base", dataset.model_dump_json(), model.model_dump_json(), case.base), make
-        )
+        return self.once(("base", id(dataset), id(model), case.base), make)
 
 
 class ComparisonMaker(Maker[Suite]):
@@ -168,9 +166,13 @@ class ComparisonMaker(Maker[Suite]):
         self, case: Case, name: str | None, rewind: Rewind | None
     ) -> tuple[Recipe | None, jobs.EarlyJob | None]:
         """What a pruned network is trained by, and the base whose weights it is rewound to."""
-        recipe = self.suite.recipe_after(case.dataset, case.model, name, rewind)
-        if recipe is not None:
-            self.fitting(recipe, case, f"recipe {name or 'of the base, rewound'}")
+
+        def make() -> Recipe | None:
+            recipe = self.suite.recipe_after(case.dataset, case.model, name, rewind)
+            where = f"recipe {name or 'of the base, rewound'}"
+            return recipe and self.fitting(recipe, case, where)
+
+        recipe = self.once(("after", id(case.dataset), id(case.model), name, rewind), make)
         if rewind is None or rewind.what != "weights":
             return recipe, None
         base = self.base(case)
@@ -180,13 +182,16 @@ class ComparisonMaker(Maker[Suite]):
 
     def path(self, case: Case) -> jobs.PathJob:
         """One for all budgets; one a budget where a procedure heads for it, or settings differ."""
-        standpoint = self.standpoint(case)
-        modelled = self.suite.budgets.cost in ("latency", "memory")
-        differs = self.suite.differs_by_budget(case.model, case.method)
-        alone = case.method.procedure or modelled or differs
-        kept = self.suite.budgets_of(case.model).kept
-        budgets = (case.budget,) if alone else tuple(kept)
-        key = ("path", id(standpoint), case.method.name, case.matched, budgets)
+        standpoint, name = self.standpoint(case), case.method.name
+
+        def together() -> tuple[float, ...]:
+            modelled = self.suite.budgets.cost in ("latency", "memory")
+            differs = self.suite.differs_by_budget(case.model, case.method)
+            alone = case.method.procedure or modelled or differs
+            return () if alone else tuple(self.suite.budgets_of(case.model).kept)
+
+        budgets = self.once(("budgets", id(case.model), name), together) or (case.budget,)
+        key = ("path", id(standpoint), name, case.matched, budgets)
         if case.matched is None:
             return self.once(key, lambda: self._path(case, standpoint, budgets, None))
         own = self.path(replace(case, matched=None))
@@ -253,7 +258,7 @@ def _criterion(method: MethodSpec, per_weight: bool) -> CriterionSpec:
     """Name, options and source of a method's criterion, which scores what the suite prunes."""
     try:
         entry = registry.find(method.criterion)
-        options = registry.resolve_options(method.criterion, method.options).model_dump()
+        options = registry.CATALOG.options(method.criterion, method.options).model_dump()
         registry.require(entry.name, options, "single weights" if per_weight else "channels")
         source = registry.source_hash(entry.name, options)
     except CriteriaError as error:

@@ -8,9 +8,10 @@ kernels, and of a knob's settings, nothing is. Tracing, cutting, timing and load
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
+from operator import add
 from pathlib import Path
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from criteria import registry
 from criteria.evidence.needs import BACKWARD, Need
@@ -25,8 +26,7 @@ TRAINING = 3.0  # forward passes that a training step is worth
 HESSIAN = 6.0  # that a Hessian-vector product is worth, beside the gradient
 
 
-@dataclass(frozen=True)
-class Load:
+class Load(NamedTuple):
     """What one job processes."""
 
     # scored, trained, evaluated: images
@@ -36,9 +36,8 @@ class Load:
     passes: float = 0.0  # forward passes of one image, or as much work
     macs: float = 0.0  # of all of them
 
-    def __add__(self, other: Load) -> Load:
-        pairs = zip(astuple(self), astuple(other), strict=True)
-        return Load(*(one + more for one, more in pairs))
+    def __add__(self, other: Load) -> Load:  # type: ignore[override]  # no longer tuple
+        return Load(*map(add, self, other))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ off.
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from statistics import linear_regression
 from typing import Any
 
 import torch
@@ -154,9 +155,8 @@ class _Deployed:
                 removed.append(torch.arange(max(group.units - kept, 0)))
             less.append(whole - total(torch.tensor([len(one) for one in removed])))
             saved.append(1 - self._timed(removed).ratio)
-        squares = sum(one**2 for one in less)  # none where the limits let nothing leave
-        products = sum(x * y for x, y in zip(less, saved, strict=True))
-        slope = products / squares if squares else 1 / whole
+        # None where the limits let nothing leave.
+        slope = linear_regression(less, saved, proportional=True).slope if any(less) else 1 / whole
         return lambda removed: 1 - slope * (whole - total(removed))
 
     def _grid(self, step: int) -> Callable[[Tensor, Tensor], Tensor]:

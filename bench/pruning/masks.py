@@ -143,7 +143,10 @@ def mask_at_once(
     """
     if pattern(scope):
         return mask_blocks(model, groups, scores, share, scope)
-    keys = torch.cat([one if scope == "global" else ordered_quantiles(one) for one in scores])
+    keys = torch.cat(list(scores))
+    if scope == "local":
+        sizes = torch.tensor([len(one) for one in scores])
+        keys = ordered_quantiles(keys, torch.arange(len(sizes)).repeat_interleave(sizes))
     order = keys.argsort(stable=True)
     return _split(_last(order, weights_kept(len(order), share)), groups)
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from criteria import Structure, find_structure
 from criteria.lazy import Tensor, nn, torch
 from criteria.network.cut import cut
+from criteria.network.member import channels_lost
 
 from .cost import ChannelCost, CostModel, cost_model
 from .selection import TOLERANCE, Limits, Scope
@@ -85,16 +86,10 @@ class Network:
 
     def kept_by_layer(self, removed: Removed) -> dict[str, dict[str, list[int]]]:
         """Channels that stay of each layer in a group, by its side: in, out, or both in one."""
-        stay: dict[str, dict[str, Tensor]] = {}
-        for group, units in zip(self.structure.groups, removed, strict=True):
-            for one in group.members:
-                whole = torch.ones(one.width, dtype=torch.bool)
-                kept = stay.setdefault(one.name, {}).setdefault(one.side, whole)
-                kept[one.indices[torch.isin(one.units, units)]] = False
-        return {
-            name: {side: kept.nonzero()[:, 0].tolist() for side, kept in sides.items()}
-            for name, sides in stay.items()
-        }
+        stay = dict[str, dict[str, list[int]]]()
+        for (name, side), (member, gone) in channels_lost(self.structure.groups, removed).items():
+            stay.setdefault(name, {})[side] = complement(member.width, gone).tolist()
+        return stay
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,7 @@
 """Pruning in a notebook: one call from a model to a smaller one."""
 
-import inspect
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from numbers import Real
 from pathlib import Path
@@ -194,7 +192,7 @@ def prune(
             raise InfeasibleBudget(fault("weights_have_no"))
         with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
             plain = given(model, example_inputs)
-            return _mask(plain, _by_place(model, example_inputs), score, share, scope, stops)
+            return _mask(plain, score, share, scope, stops)
     if scope not in get_args(Scope):
         raise BenchError(f"scope {scope!r}: of channels it is one of {', '.join(get_args(Scope))}")
     rules = Rules("macs" if axis == "threshold" else axis, cast(Scope, scope), limits, tolerance)
@@ -226,7 +224,7 @@ def prune(
             count_params(pruned),
             count_macs(network.model, network.inputs),
             count_params(network.model),
-            _by_place(model, example_inputs),
+            plain.by_place,
             {**changes(network.model, pruned), "kept": network.kept_by_layer(choice.removed)},
             check=check,
         )
@@ -279,19 +277,8 @@ def shares(budget: Mapping[str, float]) -> tuple[Axis, float]:
     return ("macs" if axis == "speedup" else axis), share
 
 
-def _by_place(model: nn.Module, example_inputs: Any) -> tuple[Any, ...]:
-    """One batch as positional arguments; a mapping may itself be one, or be none of them."""
-    if isinstance(example_inputs, Mapping):
-        with suppress(TypeError):
-            bound = inspect.signature(model.forward).bind(**example_inputs)
-            return (example_inputs,) if bound.kwargs else bound.args
-        return (example_inputs,)
-    return example_inputs if isinstance(example_inputs, tuple) else (example_inputs,)
-
-
 def _mask(
     plain: Given,
-    given_inputs: tuple[Any, ...],
     score: Score,
     share: float,
     scope: str,
@@ -313,7 +300,7 @@ def _mask(
         dense_params - sum(int((~mask).sum()) for mask in chosen.values()),
         dense_macs,
         dense_params,
-        given_inputs,
+        plain.by_place,
         {**changes(model, pruned), "weights": counts},
         chosen,
     )

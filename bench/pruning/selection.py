@@ -122,27 +122,22 @@ def rank(groups: Sequence[Group], scores: Sequence[Tensor], scope: Scope) -> Rem
         case "global":
             keys = values
         case "local":
-            keys = _quantiles_in(values, [owner == at for at in range(len(groups))])
+            keys = ordered_quantiles(values, owner)
         case "isomorphic":
             patterns = {group.pattern: at for at, group in enumerate(groups)}
-            classes = torch.tensor([patterns[group.pattern] for group in groups])[owner]
-            keys = _quantiles_in(values, [classes == at for at in classes.unique()])
+            classes = torch.tensor([patterns[group.pattern] for group in groups])
+            keys = ordered_quantiles(values, classes[owner])
     keys = keys.masked_fill(values == -torch.inf, -torch.inf)
     return RemovalOrder(owner[keys.argsort(stable=True)], within)
 
 
-def _quantiles_in(values: Tensor, classes: Sequence[Tensor]) -> Tensor:
-    keys = torch.empty_like(values)
-    for members in classes:
-        keys[members] = ordered_quantiles(values[members])
-    return keys
-
-
-def ordered_quantiles(values: Tensor) -> Tensor:
-    """The place of each of `[n]` values among them, in (0, 1); of equals the earlier is lower."""
+def ordered_quantiles(values: Tensor, classes: Tensor) -> Tensor:
+    """Place of each of `[n]` values among those of its class, in (0, 1); of equals, in order."""
     places = torch.empty(len(values), dtype=torch.float64)
-    steps = torch.arange(len(values), dtype=torch.float64)
-    places[values.argsort(stable=True)] = (steps + 0.5) / len(values)
+    for one in classes.unique():
+        mine = (classes == one).nonzero()[:, 0]
+        steps = torch.arange(len(mine), dtype=torch.float64)
+        places[mine[values[mine].argsort(stable=True)]] = (steps + 0.5) / len(mine)
     return places
 
 

@@ -46,16 +46,16 @@ def _git() -> dict[str, Any]:
     """Commit of this code, and a hash of what differs from it; empty outside a checkout."""
     root = Path(__file__).parent
 
-    def git(*arguments: str) -> str:
+    def git(*arguments: str) -> bytes:
         return subprocess.run(
-            ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True
+            ["git", "-C", str(root), *arguments], capture_output=True, check=True
         ).stdout
 
     try:
-        sha, difference = git("rev-parse", "HEAD").strip(), git("diff", "HEAD")
+        sha, difference = git("rev-parse", "HEAD").decode().strip(), git("diff", "HEAD")
     except (OSError, subprocess.CalledProcessError):
         return {"git_sha": None, "git_dirty": None, "git_diff_sha256": None}
-    digest = hashlib.sha256(difference.encode()).hexdigest() if difference else None
+    digest = hashlib.sha256(difference).hexdigest() if difference else None
     return {"git_sha": sha, "git_dirty": bool(difference), "git_diff_sha256": digest}
 
 

@@ -9,6 +9,7 @@ results/oracle             true loss changes of single units, of fidelity suites
 results/checkpoints        where a training stands; gone when its job is done
 results/networks/KEY       the pruned network of a trial, where it was kept: bench.load reads it
 results/sizes              MACs and widths of networks, by the code that builds them, for plans
+results/layouts            which memory format networks are faster in, on each device; likewise
 results/images             decoded images, and the SHA-256 of image files
 results/logs               what happened in each run, a line of JSON an event
 results/slurm              what worker jobs of Slurm have said, in the last run that had some
@@ -25,6 +26,7 @@ import platform
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
@@ -78,7 +80,8 @@ class Store:
             self.root.mkdir(parents=True, exist_ok=True)
             lock.acquire()
             (self.root / ".holder").write_text(f"{os.getpid()} on {platform.node()}")
-            for part in self.root.glob("*/.*.part"):  # what a killed run left half written
+            parts = (self.root.glob(f"{one}/.*.part") for one in ("*", "reports/*"))
+            for part in chain.from_iterable(parts):  # what a killed run left half written
                 if part.is_dir():
                     shutil.rmtree(part, ignore_errors=True)
                 else:

@@ -28,6 +28,8 @@ Loss = Callable[[Any, Any], Tensor]  # of outputs and targets
 Labels = Literal["true", "sampled", "expected"]
 T = TypeVar("T")
 
+# What channels last make faster, without a criterion seeing anything of it.
+ALIKE = Need.GRADIENTS | Need.SAMPLES
 PARTS = 2  # of the expectation over labels: what two leave of chance ranks alike at .98
 
 
@@ -81,7 +83,8 @@ class Batch:
         norms: Literal["eval", "batch"] = "eval",
     ) -> None:
         self.model, self.loss, self.shared = model, loss, shared
-        self.weights, self.images, self.targets = weights, images, targets
+        self.weights, self.targets, self._given = weights, targets, images
+        self.images = pytree.tree_map_only(torch.Tensor, torch.Tensor.contiguous, images)
         self.index, self.norms = index, norms
         self.size = samples_in(images)
         self._made: dict[Any, Any] = {}
@@ -141,7 +144,7 @@ class Batch:
         """The batch of that name, which differs from this one in what is given."""
         if name not in self._variants:
             own = {one: getattr(self, one) for one in ("targets", "loss", "index", "norms")}
-            place = (self.model, self.weights, self.images)
+            place = (self.model, self.weights, self._given)
             self._variants[name] = Batch(*place, shared=self.shared, **own | other)
         return self._variants[name]
 
@@ -152,7 +155,7 @@ class Batch:
             NotApplicable: the targets are no classes, one a sample, or probabilities of them.
         """
         with torch.no_grad():
-            outputs = self.model(self.images)
+            outputs = self._run()
         flat = isinstance(outputs, torch.Tensor) and outputs.dim() == 2
         classes = self.targets.dim() == 1
         if self.targets.is_floating_point():
@@ -371,6 +374,10 @@ class Batch:
         with norms, torch.enable_grad():
             yield
 
+    def _run(self) -> Any:
+        """The network's outputs."""
+        return self.model(self._given if self.shared.wanted in ALIKE else self.images)
+
     @property
     def _forward(self) -> tuple[Tensor, BackwardPass]:
         def forward() -> tuple[Tensor, BackwardPass]:
@@ -382,7 +389,7 @@ class Batch:
                 nullcontext() if Need.GRADIENTS in wanted else in_autograd(self.model, False),
                 passage.hooks.on(self.model) if hooked else nullcontext(),
             ):
-                return self.model(self.images), passage
+                return self._run(), passage
 
         return self.evidence("forward", DATA, forward)
 
@@ -400,6 +407,7 @@ class Batch:
             )
             with torch.no_grad():
                 passage.finish()
-            return dict(zip(parameters, found, strict=True)) if of_weights else {}
+            plain = (one.contiguous() for one in found)
+            return dict(zip(parameters, plain, strict=True)) if of_weights else {}
 
         return self.evidence("gradients", BACKWARD, backward)

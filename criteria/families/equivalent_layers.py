@@ -10,9 +10,9 @@ from torch.nn.utils import parametrize
 
 from ..errors import NotApplicable, StructureError
 from ..network.given import bake
-from ..network.member import Group, Side
+from ..network.member import Group, Side, channels_lost
 
-Kept = dict[Side, Tensor]  # of a layer's two sides, [channels], bool
+Kept = dict[Side, Tensor]  # of the sides of a layer that lose channels, [channels], bool
 
 
 class Fold(nn.Module):
@@ -25,10 +25,10 @@ class Fold(nn.Module):
     """
 
     def __init__(self, dense: nn.Module, kept: Kept) -> None:
-        """`kept`: of the dense layer's sides, `[channels]`, bool, equally many of each block."""
+        """`kept`: equally many channels of each block."""
         super().__init__()
         self.blocks = int(getattr(dense, "groups", 1))
-        rows, columns = (_kept_rows(kept[side], self.blocks) for side in ("out", "in"))
+        rows, columns = (_kept_rows(kept.get(side), self.blocks) for side in ("out", "in"))
         like = dense.get_parameter("weight")
         self.compressor = None if rows is None else nn.Parameter(rows.to(like))
         self.decompressor = None if columns is None else nn.Parameter(columns.mT.to(like))
@@ -65,9 +65,9 @@ def fold_(pruned: nn.Module, dense: nn.Module, kept: Kept) -> None:
     pruned.train(pruned.training)  # what was added, too
 
 
-def _kept_rows(kept: Tensor, blocks: int) -> Tensor | None:
+def _kept_rows(kept: Tensor | None, blocks: int) -> Tensor | None:
     """`[blocks, kept/blocks, channels/blocks]`: rows of each block's identity; None if all stay."""
-    if kept.all():
+    if kept is None or kept.all():
         return None
     width = len(kept) // blocks
     return torch.eye(width)[kept.nonzero()[:, 0].reshape(blocks, -1) % width]
@@ -143,34 +143,25 @@ def _dense(layer: nn.Module) -> bool:
 def _kept(dense: nn.Module, groups: Sequence[Group], removed: Sequence[Tensor]) -> dict[str, Kept]:
     """What stays of each dense layer that loses channels of a side to any group, by name."""
     layers = {name: one for name, one in dense.named_modules() if _dense(one)}
-    kept: dict[str, Kept] = {}
     for group, units in zip(groups, removed, strict=True):
-        if not len(units):
-            continue
-        members = [one for one in group.members if one.name in layers and one.side != "both"]
-        if not members:
+        if len(units) and all(one.name not in layers for one in group.members):
             raise NotApplicable(
                 "equivalent pruning needs a convolution or linear layer that makes or reads the "
                 f"channels, and the group of {group.root} has none (depthwise and transposed "
                 "convolutions do not count); keep it whole (ignored layers), or finetune"
             )
-        for member in members:
-            _refuse_unfit(member.name, layers[member.name])
-            sides = kept.setdefault(member.name, _both_sides(layers[member.name]))
-            sides[member.side][member.indices[torch.isin(member.units, units)]] = False
+    kept: dict[str, Kept] = {}
+    for (name, side), (member, gone) in channels_lost(groups, removed).items():
+        if name in layers and len(gone):
+            _refuse_unfit(name, layers[name])
+            whole = torch.ones(member.width, dtype=torch.bool)
+            kept.setdefault(name, {})[side] = whole.index_fill(0, gone, False)
     return kept
 
 
 def _equal(one: Any, other: Any) -> bool:
     """Whether two tensors are equal, or a layer does without both."""
     return one is other or (one is not None and other is not None and torch.equal(one, other))
-
-
-def _both_sides(layer: nn.Module) -> Kept:
-    """All channels of a layer."""
-    outputs, inputs = layer.get_parameter("weight").shape[:2]
-    inputs *= int(getattr(layer, "groups", 1))
-    return {"out": torch.ones(outputs).bool(), "in": torch.ones(inputs).bool()}
 
 
 def _refuse_unfit(name: str, layer: nn.Module) -> None:

@@ -1,6 +1,7 @@
 """A network as a linear map, for SynFlow."""
 
 from collections.abc import Callable, Sequence
+from inspect import signature
 from typing import Any
 
 from torch import Tensor
@@ -37,18 +38,16 @@ class Linearised(TorchFunctionMode):
                 f"synflow: the flow through {name} is not defined; the network has to be linear "
                 "but for its activation functions, batch norm and layer norm"
             )
-        if name == "batch_norm":
-            return _batch_norm(*args, **kwargs)
-        if name == "layer_norm":
-            return _layer_norm(*args, **kwargs)
-        return func(*args, **kwargs)
+        if name not in ("batch_norm", "layer_norm"):
+            return func(*args, **kwargs)
+        given = signature(func).bind(*args, **kwargs)
+        given.apply_defaults()
+        return (_batch_norm if name == "batch_norm" else _layer_norm)(**given.arguments)
 
 
 def _batch_norm(
-    input: Tensor, running_mean: Tensor | None, running_var: Tensor | None,
-    weight: Tensor | None = None, bias: Tensor | None = None,
-    training: bool = False, momentum: float = 0.1, eps: float = 1e-5,
-) -> Tensor:  # fmt: skip
+    input: Tensor, running_var: Tensor | None, weight: Tensor | None, eps: float, **_: Any
+) -> Tensor:
     """What stands in for `torch.nn.functional.batch_norm`."""
     scale = input.new_ones(input.shape[1])
     if running_var is not None:
@@ -58,9 +57,6 @@ def _batch_norm(
     return input * scale.reshape(-1, *[1] * (input.dim() - 2))
 
 
-def _layer_norm(
-    input: Tensor, normalized_shape: Sequence[int],
-    weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5,
-) -> Tensor:  # fmt: skip
+def _layer_norm(input: Tensor, weight: Tensor | None, **_: Any) -> Tensor:
     """What stands in for `torch.nn.functional.layer_norm`."""
     return input.clone() if weight is None else input * weight

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ..errors import StructureError
 from ..lazy import Tensor, nn, torch
 from .given import copied, floats_as, tensors
 from .groups import Structure
-from .member import Group, Member
+from .member import Group, Member, channels_lost
 from .units import Units
 
 EQUAL = 1e-5  # largest difference of outputs, relative to their size, of masked and pruned
@@ -25,18 +25,10 @@ def cut(model: nn.Module, groups: Sequence[Group], removed: Sequence[Tensor]) ->
         removed: of each group, the units that go.
     """
     pruned = copied(model)
-    leaving: dict[tuple[str, Callable[..., Any]], list[Tensor]] = {}
-    members: dict[tuple[str, Callable[..., Any]], Member] = {}
-    for group, units in zip(groups, removed, strict=True):
-        if not len(units):
-            continue
-        for member in group.members:
-            key = (member.name, member.prune)
-            members[key] = member
-            leaving.setdefault(key, []).append(member.indices[torch.isin(member.units, units)])
     with torch.no_grad():
-        for key, indices in leaving.items():
-            _shrink(pruned, members[key], torch.cat(indices).sort().values)
+        for member, channels in channels_lost(groups, removed).values():
+            if len(channels):
+                _shrink(pruned, member, channels)
     return pruned
 
 
@@ -136,7 +128,7 @@ def verify(model: nn.Module, example_inputs: tuple[Any, ...], structure: Structu
     if fault is None:
         return apart
     if again := difference(model, model, example_inputs):
-        if again != again:
+        if again == float("inf"):
             raise StructureError("the network's outputs on the example inputs hold NaN or infinity")
         raise StructureError(
             "the network gives other outputs each time, also in eval mode: it draws random numbers "
@@ -185,20 +177,26 @@ def _apart(
 ) -> tuple[float, bool]:
     """`difference`, and whether it is of float64."""
     ours, theirs = (_outputs(one, example_inputs) for one in (model, other))
-    largest = [
-        ((a - b).abs().max() / a.abs().max().clamp(min=1e-30)).cpu()
-        for a, b in zip(ours, theirs, strict=True)
+    return apart(ours, theirs), all(one.dtype == torch.float64 for one in ours)
+
+
+def apart(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> float:
+    """The largest difference of outputs, relative to the largest of the first; inf where shapes or
+    their number differ, or one is not finite."""
+    if [one.shape for one in ours] != [one.shape for one in theirs]:
+        return float("inf")
+    pairs = [(a.double().cpu(), b.double().cpu()) for a, b in zip(ours, theirs, strict=True)]
+    found = [
+        float((a - b).abs().max() / a.abs().max().clamp(min=1e-30)) for a, b in pairs if a.numel()
     ]
-    # torch's maximum, unlike Python's, is NaN where one is.
-    return float(torch.stack(largest).max()), all(one.dtype == torch.float64 for one in ours)
+    return float("inf") if any(one != one for one in found) else max(found, default=0.0)
 
 
 def _outputs(model: nn.Module, example_inputs: tuple[Any, ...]) -> list[Tensor]:
-    """All outputs of numbers, in float64 where rounding cannot be mistaken for a wrong cut."""
+    """All outputs, in float64 where rounding cannot be mistaken for a wrong cut."""
     with torch.no_grad():
         try:
             found = copied(model).double().eval()(*floats_as(torch.float64, example_inputs))
         except RuntimeError:  # a forward with types of its own
             found = copied(model).eval()(*example_inputs)
-    some = [one for one in tensors(found) if one.numel()]
-    return [one.int() if one.dtype == torch.bool else one for one in some]
+    return tensors(found)

@@ -24,20 +24,13 @@ class Given:
 
     model: nn.Module  # takes `inputs`, or a batch as it was given, as one argument
     inputs: tuple[Any, ...]  # positional arguments
+    by_place: tuple[Any, ...]  # the same as the caller's forward takes them
     layers: Mapping[int, nn.Module]  # the copies of the caller's modules, by their ids
     dtypes: Mapping[str, torch.dtype]  # of the caller's parameters and buffers, by name
 
     def copies(self, ignored: Iterable[nn.Module]) -> list[nn.Module]:
-        """The copies of the caller's layers.
-
-        Raises:
-            StructureError: one is no layer of the network.
-        """
-        ignored = listed(ignored)
-        for one in ignored:
-            if id(one) not in self.layers:
-                raise StructureError(f"ignored: {one!r} is no layer of this network itself")
-        return [self.layers[id(one)] for one in ignored]
+        """The copies of the caller's layers; anything else stays as it is."""
+        return [self.layers.get(id(one), one) for one in listed(ignored)]
 
     def returned(self, model: nn.Module) -> nn.Module:
         """A network that was made of the copy, in the caller's precision, called like theirs."""
@@ -76,14 +69,14 @@ def given(model: nn.Module, example_inputs: Any) -> Given:
             raise StructureError(f"{name} holds NaN or infinity; nothing that is made of it counts")
     dtypes = {name: one.dtype for name, one in held.items()}
     half = any(one in (torch.float16, torch.bfloat16) for one in dtypes.values())
-    by_name = isinstance(example_inputs, Mapping) and _takes(plain, example_inputs)
-    several = by_name or (isinstance(example_inputs, tuple) and len(example_inputs) > 1)
+    given = example_inputs if isinstance(example_inputs, tuple) else (example_inputs,)
+    named = _named(plain, example_inputs)
+    several = named is not None or len(given) > 1
     if half:
         plain.float()
     if half or several:
         plain.register_forward_pre_hook(_Taken(several, half), with_kwargs=True)
-    inputs = example_inputs if isinstance(example_inputs, tuple) else (example_inputs,)
-    inputs = pytree.tree_map_only(torch.Tensor, normal, inputs)
+    inputs = pytree.tree_map_only(torch.Tensor, normal, given)
     if not all(one.numel() for one in tensors(inputs)):
         raise StructureError("the example inputs hold no sample; give at least one")
     try:
@@ -98,7 +91,7 @@ def given(model: nn.Module, example_inputs: Any) -> Given:
             f"the network gives a {type(found).__name__} without tensors; they may lie in tuples, "
             "lists and mappings"
         )
-    return Given(plain, inputs, layers, dtypes)
+    return Given(plain, inputs, named.args if named and not named.kwargs else given, layers, dtypes)
 
 
 def listed(layers: nn.Module | Iterable[nn.Module]) -> list[nn.Module]:
@@ -138,13 +131,12 @@ def normal(value: Tensor) -> Tensor:
     return (value.clone() if value.is_inference() else value).as_subclass(torch.Tensor)
 
 
-def _takes(model: nn.Module, arguments: Mapping[str, Any]) -> bool:
-    """Whether the forward has parameters of these names."""
+def _named(model: nn.Module, arguments: Any) -> inspect.BoundArguments | None:
+    """Arguments by name, where that is what is given and the forward has such parameters."""
     try:
-        inspect.signature(model.forward).bind(**arguments)
+        return inspect.signature(model.forward).bind(**arguments)
     except TypeError:
-        return False
-    return True
+        return None
 
 
 def _unwrapped(model: nn.Module) -> nn.Module:

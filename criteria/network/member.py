@@ -7,7 +7,7 @@ blocks (grouped convolution, attention heads), the channels at one position of e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -216,3 +216,19 @@ class Group:
         """Ascending root channels of the given units."""
         root = self.members[0]
         return root.indices[torch.isin(root.units, units)].sort().values
+
+
+def channels_lost(
+    groups: Sequence[Group], removed: Sequence[Tensor]
+) -> dict[tuple[str, Side], tuple[Member, Tensor]]:
+    """By name and side of each layer: a member there, and the channels that it loses, ascending.
+
+    `removed`: of each group, the units that go.
+    """
+    lost: dict[tuple[str, Side], tuple[Member, Tensor]] = {}
+    for group, units in zip(groups, removed, strict=True):
+        for one in group.members:
+            _, before = lost.get((one.name, one.side), (one, one.indices[:0]))
+            gone = torch.cat([before, one.indices[torch.isin(one.units, units)]])
+            lost[one.name, one.side] = one, gone.sort().values
+    return lost

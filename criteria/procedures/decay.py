@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from ..errors import TooFewSteps
+from ..errors import CriteriaError
 from ..lazy import torch
 from ..network.units import Units
 from ..phases import register_phase
@@ -40,10 +40,10 @@ class _Rounds(Procedure):
         self._met = False
 
     def check_length(self, steps: int) -> None:
-        """Raises TooFewSteps where the rounds take longer than the training."""
+        """Raises CriteriaError where the rounds take longer than the training."""
         least = self.rounds * (self.options.steps - 1)
         if least > steps:
-            raise TooFewSteps(
+            raise CriteriaError(
                 f"{self.name}: {self.rounds} rounds of steps = {self.options.steps} take "
                 f"{least} steps of training, its recipe has {steps}; lower "
                 "the option steps, or train for more epochs"
@@ -95,9 +95,9 @@ class _Rounds(Procedure):
         return self._met
 
     def at_end(self) -> None:
-        """Raises TooFewSteps where training was ended from outside before all had decayed."""
+        """Raises CriteriaError where training was ended from outside before all had decayed."""
         if not self._met:
-            raise TooFewSteps(f"{self.name}: training ended before all units had decayed")
+            raise CriteriaError(f"{self.name}: training ended before all units had decayed")
 
     def removed(self) -> Removed:
         return self.controller.entries.listed(self.controller.gone)

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from ..errors import TooFewSteps
+from ..errors import CriteriaError
 from ..lazy import Tensor, torch
 from ..network.units import Entries, Units
 from ..options import Options
@@ -70,10 +70,10 @@ class Dhspg(Procedure):
         return int(self.options.start * steps)
 
     def check_length(self, steps: int) -> None:
-        """Raises TooFewSteps where no decay fits behind the start."""
+        """Raises CriteriaError where no decay fits behind the start."""
         start = self._start_of(steps)
         if self._decay.steps > steps - start:
-            raise TooFewSteps(
+            raise CriteriaError(
                 f"{self.name}: decay.steps = {self._decay.steps} do not fit behind the start at "
                 f"step {start}; the recipe has {steps} steps"
             )

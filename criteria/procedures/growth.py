@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property
+from itertools import accumulate
 from typing import Any, ClassVar
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -24,40 +25,24 @@ from .leaving import DoomedEntries, doomed_entries, norm_of
 from .procedure import Procedure, Removed
 
 
-class ForwardOrder:
-    """Depth of every module with parameters, found out in the next forward pass of the model.
+def _is_layer(module: nn.Module) -> bool:
+    return kind_of(module) in ("conv", "linear")
 
-    The depth is counted in convolutions and linear layers, from 0; any other module stands where
-    the last of these before it does, so a norm where the layer does that it follows.
 
-    Attributes:
-        layers: convolutions and linear layers in the model.
-    """
+def called_next(model: nn.Module) -> list[nn.Module]:
+    """A model's modules in the order in which its next forward pass calls them, which fills it."""
+    called: list[nn.Module] = []
 
-    def __init__(self, model: nn.Module) -> None:
-        self._depths: dict[str, int] = {}
-        self._run = 0
-        self._handles = [model.register_forward_hook(self._end)]
-        self.layers = 0
-        for name, module in model.named_modules():
-            counts = kind_of(module) in ("conv", "linear")
-            self.layers += counts
-            if counts or any(True for _ in module.parameters(recurse=False)):
-                note = partial(self._note, name, counts)
-                self._handles.append(module.register_forward_pre_hook(note))
+    def note(module: nn.Module, _: Any) -> None:
+        called.append(module)
 
-    def depth(self, name: str) -> int:
-        """Place of the named module; one that the pass did not reach stands with the last layer."""
-        return self._depths.get(name, self.layers - 1)
-
-    def _note(self, name: str, counts: bool, *_: Any) -> None:
-        if name not in self._depths:
-            self._run += counts
-            self._depths[name] = max(self._run - 1, 0)
-
-    def _end(self, *_: Any) -> None:
-        for handle in self._handles:
+    def end(*_: Any) -> None:
+        for handle in handles:
             handle.remove()
+
+    handles = [one.register_forward_pre_hook(note) for one in model.modules()]
+    handles.append(model.register_forward_hook(end))
+    return called
 
 
 @dataclass(frozen=True)
@@ -126,7 +111,8 @@ class GrowingPenalty(Procedure):
 
     def attach(self, training: Training) -> None:
         super().attach(training)
-        self.order = ForwardOrder(training.model)
+        self.order = called_next(training.model)
+        self.layers = sum(map(_is_layer, training.model.modules()))
         self.check_length(training.steps)
         self.ramp = self.ramps(training.steps)[-1]
         self.stable = self.ramp.end  # the first step of the stabilising phase
@@ -164,7 +150,7 @@ class GrowingPenalty(Procedure):
     def _zero_every(self) -> float:
         """Steps from the zeroing of one layer to the next, in the steps that stabilise."""
         left = self.options.stabilize or self.training.steps - self.stable
-        layers = self.order.layers
+        layers = self.layers
         if self.options.zero_every is None:
             return left / (layers + 1)
         if layers * self.options.zero_every >= left:
@@ -201,8 +187,15 @@ class GrowingPenalty(Procedure):
             self._norms.append(norm_of(self.parts))
             self._silence()
         for part in self.parts if since >= 0 else ():
-            if since >= (self.order.depth(part.owner) + 1) * self._zero_every():
+            owner = self.training.model.get_submodule(part.owner)
+            if since >= max(1, self._places.get(owner, self.layers)) * self._zero_every():
                 part.zero_()
+
+    @cached_property
+    def _places(self) -> dict[nn.Module, int]:
+        """How many convolutions and linear layers have run when a module first does, itself too."""
+        ran = list(dict.fromkeys(self.order))
+        return dict(zip(ran, accumulate(map(_is_layer, ran)), strict=True))
 
     @property
     def done(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from ..lazy import Tensor, nn, torch
-from ..network.member import Group
+from ..network.member import Group, channels_lost
 from ..phases import register_phase
 from .growth import GrowingPenalty, GrowthOptions
 from .leaving import DoomedEntries
@@ -104,19 +104,13 @@ def doomed_filters(groups: Sequence[Group], units: Removed, layers: Layers) -> d
 
     Layers of which none leave have no Gram term; nor have depthwise ones, which pass channels on.
     """
-    found: dict[str, list[Tensor]] = {}
-    coupled = set()
-    for group, gone in zip(groups, units, strict=True):
-        for member in group.members:
-            if member.side == "out" and member.kind in ("conv", "linear"):
-                rows = member.indices[torch.isin(member.units, gone)]
-                found.setdefault(member.name, []).append(rows)
-                if group.coupled:
-                    coupled.add(member.name)
+    made = [(group, one) for group in groups for one in group.members if one.side == "out"]
+    coupled = {one.name for group, one in made if group.coupled}
     return {
-        name: torch.cat(rows)
-        for name, rows in found.items()
-        if any(map(len, rows)) and (layers == "all" or name not in coupled)
+        name: gone
+        for (name, side), (member, gone) in channels_lost(groups, units).items()
+        if side == "out" and member.kind in ("conv", "linear") and len(gone)
+        if layers == "all" or name not in coupled
     }
 
 

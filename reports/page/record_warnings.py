@@ -13,7 +13,8 @@ from .captions import caution
 from .findings import provenance
 
 # Parts of provenance names: differences here may move results; a host's name does not.
-_TOLD_APART = ("version", "package", "python", "git", "platform", "device", "cpu", "gpu", "thread")
+_MADE_BY = ("version", "package", "python", "git", "platform")
+_TOLD_APART = (*_MADE_BY, "device", "cpu", "gpu", "thread", "memory_format")
 
 
 def missing_warnings(records: Sequence[Record], expected: int, ignored: int) -> Iterator[str]:

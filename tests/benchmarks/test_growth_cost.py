@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from bench.models import build_model
 from bench.pruning.network import Network
-from criteria.phases import find_phase, phase_options
+from criteria.phases import PHASES
 from criteria.procedures.procedure import Ground
 from criteria.training import Rider, Training
 from suites.problem import ModelSpec
@@ -63,7 +63,7 @@ class Steps:
 
 def _procedure(name: str, options: dict[str, Any], network: Network) -> Rider:
     """Half of the channels of every group are doomed."""
-    kind: Any = find_phase("procedure", name).type
+    kind: Any = PHASES["procedure"].find(name).type
     groups = network.structure.groups
     ground = Ground(
         groups=groups,
@@ -74,7 +74,7 @@ def _procedure(name: str, options: dict[str, Any], network: Network) -> Rider:
         share=lambda gone: 0.25,
         generator=torch.Generator(),
     )
-    return kind(phase_options("procedure", name, options), ground)
+    return kind(PHASES["procedure"].options(name, options), ground)
 
 
 @pytest.mark.benchmark(group="training step of ResNet-56, a batch of 128")

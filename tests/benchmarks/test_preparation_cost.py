@@ -15,12 +15,12 @@ from torch.nn import functional
 
 from bench.models import build_model
 from criteria import find_structure
-from criteria.phases import phases
+from criteria.phases import PHASES
 from criteria.training import Rider, Training
 from suites.problem import ModelSpec
 
 BATCH = 64
-ENTRIES = {entry.name: entry for entry in phases("preparation")}
+ENTRIES = {entry.name: entry for entry in PHASES["preparation"].all()}
 
 
 @pytest.mark.parametrize("name", ["none", *ENTRIES])

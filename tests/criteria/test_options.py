@@ -14,8 +14,8 @@ from bench import prune
 from bench.command.listing import option_lines
 from criteria import NotApplicable, OptionError, criteria, find, score, weight_structure
 from criteria.gather import score_alone
-from criteria.phases import phases
-from criteria.registry import create, require, resolve_options
+from criteria.phases import PHASES
+from criteria.registry import CATALOG, create, require
 from criteria.training import Kind
 
 # Made of others: parts, and values of their own options, cannot be read off the types.
@@ -81,7 +81,7 @@ def test_defaults_pass_filled_in_or_not() -> None:
     for name in UNSTRUCTURED:
         plain = GIVEN.get(name, {})
         require(name, plain, "single weights")
-        require(name, resolve_options(name, plain).model_dump(), "single weights")
+        require(name, CATALOG.options(name, plain).model_dump(), "single weights")
 
 
 def test_the_message_names_method_option_and_reason() -> None:
@@ -107,7 +107,7 @@ def test_options_of_single_weights_are_refused_for_channels() -> None:
 
 def test_every_option_is_described() -> None:
     """Where only a default is another, what the class it comes from says of it holds."""
-    for one in [*criteria(), *(one for kind in get_args(Kind) for one in phases(kind))]:
+    for one in [*criteria(), *(one for kind in get_args(Kind) for one in PHASES[kind].all())]:
         kind = one.type.options_type
         described = zip(kind.model_fields, option_lines(kind), strict=False)  # a docstring last
         for name, line in described:

@@ -24,8 +24,8 @@ from criteria import (
     score,
 )
 from criteria.gather import gather
-from criteria.phases import phases
-from criteria.registry import create, resolve_options, source_files, source_hash
+from criteria.phases import PHASES
+from criteria.registry import CATALOG, create, source_files, source_hash
 from criteria.source import PACKAGE
 from criteria.training import Kind
 
@@ -74,13 +74,13 @@ def test_every_criterion_says_what_it_is_and_whence(entry: registry.Entry) -> No
     assert entry.faithful
     assert entry.structured or entry.unstructured
     assert isinstance(entry.type.needs, Need)
-    assert resolve_options(entry.name, {}) == entry.type.options_type()
+    assert CATALOG.options(entry.name, {}) == entry.type.options_type()
 
 
 def test_how_faithful_is_said_of_all_of_ours_and_of_nobody_else() -> None:
     said = yaml.safe_load((PACKAGE / "faithful.yaml").read_text())
     kinds: tuple[Kind, ...] = ("preparation", "procedure", "recovery")
-    ours = {"criterion": criteria()} | {kind: phases(kind) for kind in kinds}
+    ours = {"criterion": criteria()} | {kind: PHASES[kind].all() for kind in kinds}
     own = {
         kind: [one for one in all_ if PACKAGE in one.file.parents] for kind, all_ in ours.items()
     }
@@ -118,7 +118,7 @@ def test_a_name_like_none_gets_the_list_alone() -> None:
 
 def test_unknown_options_say_which_are_allowed() -> None:
     with pytest.raises(OptionError) as caught:
-        resolve_options("taylor", {"varient": "signed"})
+        CATALOG.options("taylor", {"varient": "signed"})
     message = str(caught.value)
     assert message.startswith("taylor: there is no option 'varient'. Did you mean variant?")
     assert message.endswith("It takes: reduction, normalizer, variant, bias")
@@ -126,13 +126,13 @@ def test_unknown_options_say_which_are_allowed() -> None:
 
 def test_wrong_values_say_which_are_allowed() -> None:
     with pytest.raises(OptionError, match=r"option 'variant'.*'squared', 'absolute', 'signed'"):
-        resolve_options("taylor", {"variant": "cubed"})
+        CATALOG.options("taylor", {"variant": "cubed"})
     with pytest.raises(OptionError, match="option 'bias' = 'yes'"):  # no conversions
-        resolve_options("taylor", {"bias": "yes"})
+        CATALOG.options("taylor", {"bias": "yes"})
     with pytest.raises(
         OptionError, match=r"random: there is no option 'reduction'.*It takes: no options"
     ):
-        resolve_options("random", {"reduction": "sum"})
+        CATALOG.options("random", {"reduction": "sum"})
 
 
 def test_the_public_call_passes_options_on() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from criteria import registry
 from criteria.catalog import Registered
-from criteria.phases import phases
+from criteria.phases import PHASES
 from criteria.training import Kind
 from suites import Suite, library, load_suite
 from suites.method import MethodSpec, named_presets
@@ -56,13 +56,13 @@ def test_grand_runs_every_preset_as_it_stands() -> None:
 )
 def test_grand_runs_every_phase_that_trains(kind: Kind, key: str) -> None:
     used = {phase.name for one in GRAND.methods if (phase := getattr(one, key))}
-    assert own(phases(kind)) - used == EXCUSED & own(phases(kind))
+    assert own(PHASES[kind].all()) - used == EXCUSED & own(PHASES[kind].all())
 
 
 def test_what_grand_leaves_out_exists() -> None:
     known = own(registry.criteria()) | named_presets().keys()
     for kind in ("preparation", "procedure", "recovery"):
-        known |= own(phases(kind))
+        known |= own(PHASES[kind].all())
     assert known >= EXCUSED
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from criteria.phases import phase_options
+from criteria.phases import PHASES
 from criteria.registry import find
 from suites.method import MethodSpec, named_presets
 from suites.recipe import named_recipes
@@ -23,11 +23,11 @@ def test_its_criterion_exists_and_takes_its_options(method: MethodSpec) -> None:
 
 def test_its_phases_exist_and_take_their_options(method: MethodSpec) -> None:
     if method.prepare:
-        phase_options("preparation", method.prepare.name, method.prepare.options)
+        PHASES["preparation"].options(method.prepare.name, method.prepare.options)
     if method.procedure:
-        phase_options("procedure", method.procedure.name, method.procedure.options)
+        PHASES["procedure"].options(method.procedure.name, method.procedure.options)
     if method.finetuning:
-        phase_options("recovery", method.finetuning.name, method.finetuning.options)
+        PHASES["recovery"].options(method.finetuning.name, method.finetuning.options)
 
 
 def test_its_recipes_are_named(method: MethodSpec) -> None:

@@ -322,7 +322,7 @@ REFUSED: dict[str, tuple[type[Exception], str, Callable[[], Any]]] = {
     ),
     "a layer of a copy": (
         StructureError,
-        r"ignored: Conv2d\(.*\) is no layer of this network itself",
+        r"ignored: expected layers of this model itself, not Conv2d\(",
         lambda: pruned(model := convs(3, 16, 16), ignored=[copy.deepcopy(model)[0]]),
     ),
     "an activation": (

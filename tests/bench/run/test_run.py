@@ -556,12 +556,24 @@ BROKEN = {
     "nan": ("", "    def scores(self): return [one * float('nan') for one in super().scores()]"),
     "shape": ("", "    def scores(self): return [one[:-1] for one in super().scores()]"),
     "unmade": ("", "    def __init__(self, *given): raise TypeError('not even made')"),
+    "interrupts": ("raise KeyboardInterrupt('of my own')", ""),
+    "stops": ("", "    def scores(self): raise GeneratorExit('of my own')"),
+    "unprintable": (r"raise ValueError('caf\udce9 \0 \x1b[2J [/nope]')", ""),
+    "endless": ("raise BaseException('x' * 10**7)", ""),
+    "speechless": ("raise type('Mute', (Exception,), {'__str__': lambda self: 1 / 0})", ""),
+    "nameless": ("raise type('Odd', (Exception,), {'__notes__': property(lambda e: 1 / 0)})", ""),
 }
 SAID = {
     "raises": ("RuntimeError", "my own fault [red]", "raises.py"),
     "nan": ("ScoreError", "not finite", "checked_scores"),
     "shape": ("ScoreError", "expected a tensor of shape", "checked_scores"),
     "unmade": ("TypeError", "not even made", "unmade.py"),
+    "interrupts": ("KeyboardInterrupt", "of my own", "interrupts.py"),
+    "stops": ("GeneratorExit", "of my own", "stops.py"),
+    "unprintable": ("ValueError", r"caf\udce9 \x00 \x1b[2J [/nope]", "unprintable.py"),
+    "endless": ("BaseException", "xxx…", "endless.py"),
+    "speechless": ("Mute", "exception str() failed", "speechless.py"),
+    "nameless": ("Odd", "Odd, which cannot be told (ZeroDivisionError)", "Odd, which"),
 }
 
 

@@ -27,11 +27,11 @@ from bench.store import weights as checkpoint
 from bench.store.sealed import read_json
 from bench.store.store import Store
 from bench.training.train import train
-from criteria import load_plugin, phases
+from criteria import load_plugin
 from criteria.network.cut import cut, difference, refilled
 from criteria.network.units import Units
 from criteria.options import Options
-from criteria.phases import register_phase
+from criteria.phases import PHASES, register_phase
 from criteria.preparations.preparation import Preparation
 from criteria.procedures import soft as soft_module
 from criteria.procedures.procedure import Procedure, Removed
@@ -135,7 +135,7 @@ def known() -> Iterator[None]:
     for name, phase in own.items():
         register_phase(name, cite="nobody", faithful="a test")(phase)
     yield
-    for catalog in phases.CATALOGS.values():
+    for catalog in PHASES.values():
         for name in own.keys() & catalog.by_name.keys():
             del catalog.by_name[name]
 

@@ -15,17 +15,17 @@ from torch.nn import functional
 from criteria.errors import NotApplicable, OptionError
 from criteria.families.orthogonality import gram_distance, kernel_distance, matrices
 from criteria.network.units import Units
-from criteria.phases import find_phase, phase_options, phases
+from criteria.phases import PHASES
 from criteria.training import Rider, Training
 
-NAMES = [entry.name for entry in phases("preparation")]
+NAMES = [entry.name for entry in PHASES["preparation"].all()]
 WITHOUT_NORM = ("flat", "grouped_chain", "one_channel", "vit")
 PENALTIES = sorted({"group_sparsity", "bn_slimming", "group_lasso", "kern_orth", "orth_conv"})
 
 
 def prepared(name: str, model: nn.Module, **options: Any) -> Any:
-    phase = find_phase("preparation", name).type
-    return phase(phase_options("preparation", name, options), groups_of(model))
+    phase = PHASES["preparation"].find(name).type
+    return phase(PHASES["preparation"].options(name, options), groups_of(model))
 
 
 def training(model: nn.Module, rate: float = 0.01) -> Training:
@@ -137,9 +137,9 @@ def test_frozen_parameters_stay_out_of_it(name: str) -> None:
 
 def test_options_are_checked() -> None:
     with pytest.raises(OptionError, match="strength"):
-        phase_options("preparation", "group_lasso", {"strenght": 1.0})
+        PHASES["preparation"].options("group_lasso", {"strenght": 1.0})
     with pytest.raises(OptionError, match="base"):
-        phase_options("preparation", "group_sparsity", {"base": 0.5})
+        PHASES["preparation"].options("group_sparsity", {"base": 0.5})
 
 
 # ---- sparse learning of groups
@@ -381,8 +381,10 @@ def test_blocks_of_a_grouped_convolution_are_apart() -> None:
 def test_gradient_of_the_gram_distance(rows: int) -> None:
     """d||D||/dW = 2 D W / ||D|| with D = W W' - I."""
     model = nn.Sequential(nn.Linear(4, rows), nn.Linear(rows, 3)).double()
-    rider = find_phase("preparation", "kern_orth").type(
-        phase_options("preparation", "kern_orth", {"weight": 0.5}), ()
+    rider = (
+        PHASES["preparation"]
+        .find("kern_orth")
+        .type(PHASES["preparation"].options("kern_orth", {"weight": 0.5}), ())
     )
     found = gradients(rider, model)
     weight = model[0].weight.detach()
@@ -397,7 +399,7 @@ def test_orthogonal_layers_are_left_as_they_are(name: str) -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 3, 1), nn.Linear(3, 3)).double()
     for layer in model:
         nn.init.eye_(layer.weight.data.view(len(layer.weight), -1))
-    phase = find_phase("preparation", name)
+    phase = PHASES["preparation"].find(name)
     found = gradients(phase.type(phase.type.options_type(), ()), model)
     assert not any(one.any() for one in found.values())
 
@@ -430,8 +432,10 @@ def test_the_penalty_falls_when_it_is_trained_alone(name: str) -> None:
 
 
 def test_a_network_without_layers_is_refused() -> None:
-    rider = find_phase("preparation", "kern_orth").type(
-        phase_options("preparation", "kern_orth", {}), ()
+    rider = (
+        PHASES["preparation"]
+        .find("kern_orth")
+        .type(PHASES["preparation"].options("kern_orth", {}), ())
     )
     with pytest.raises(NotApplicable, match="no convolution"):
         rider.attach(training(nn.Sequential(nn.BatchNorm2d(CLASSES))))

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from bench.pruning.network import Removed
 from criteria import find_structure
-from criteria.errors import NotApplicable, TooFewSteps
+from criteria.errors import CriteriaError, NotApplicable
 from criteria.gather import score_alone
 from criteria.network.units import Units
 from criteria.procedures.dhspg import Dhspg, DhspgProcedureOptions, penalty
@@ -321,7 +321,7 @@ def test_coarse_units_give_way_to_finer_ones() -> None:
 
 def test_a_decay_that_does_not_fit_is_refused() -> None:
     model, ground = prepared("chain")
-    with pytest.raises(TooFewSteps, match=r"decay.steps = 16 do not fit behind the start at step"):
+    with pytest.raises(CriteriaError, match=r"decay.steps = 16 do not fit behind the start at"):
         Ride(model, ground, "dhspg", length=20, start=0.25, decay={"steps": 16})
 
 

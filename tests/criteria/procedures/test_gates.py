@@ -25,7 +25,7 @@ from criteria import CriteriaError, NotApplicable, score
 from criteria.families.gate_norm import GateNorm, close_gates, open_gates
 from criteria.network.cut import cut
 from criteria.network.member import kind_of
-from criteria.phases import phase_options
+from criteria.phases import PHASES
 from criteria.procedures.gates import beats
 from criteria.procedures.gradual import under_threshold
 
@@ -203,7 +203,7 @@ def test_the_threshold_agrees_with_plain_loops(
 
 
 def test_with_as_many_epochs_as_beats_a_tick_is_one_epoch() -> None:
-    options: Any = phase_options("procedure", "gates", {"cycles": 2})
+    options: Any = PHASES["procedure"].options("gates", {"cycles": 2})
     found = beats(options, 40 * 7)
     assert len(found) == 2 * (1 + 10)
     assert {one.end - one.start for one in found if one.is_tick} == {7}
@@ -214,7 +214,7 @@ def test_with_as_many_epochs_as_beats_a_tick_is_one_epoch() -> None:
 
 @given(steps=st.integers(10, 500))
 def test_beats_cover_every_step_once(steps: int) -> None:
-    options: Any = phase_options("procedure", "gates", SHORT)
+    options: Any = PHASES["procedure"].options("gates", SHORT)
     found = beats(options, steps)
     assert found[0].start == 0
     assert found[-1].end == steps
@@ -223,7 +223,7 @@ def test_beats_cover_every_step_once(steps: int) -> None:
 
 
 def test_a_training_that_is_too_short_says_what_to_change() -> None:
-    options: Any = phase_options("procedure", "gates", {})
+    options: Any = PHASES["procedure"].options("gates", {})
     with pytest.raises(CriteriaError, match="at least 40; give the recipe more epochs, or lower"):
         beats(options, 39)
 
@@ -469,7 +469,7 @@ def test_gates_that_resist_are_released_and_the_budget_is_met_all_the_same() -> 
 
 
 def test_a_training_too_short_to_fade_says_so() -> None:
-    options: Any = phase_options("procedure", "gates", fading(50))
+    options: Any = PHASES["procedure"].options("gates", fading(50))
     with pytest.raises(CriteriaError, match=r"at least 59; .* or decay\.steps"):
         beats(options, 58)
 

@@ -18,7 +18,7 @@ from bench.models import build_model
 from criteria import OptionError
 from criteria.network.cut import cut, difference
 from criteria.network.units import Units
-from criteria.phases import phase_options
+from criteria.phases import PHASES
 from criteria.procedures.growth import Ramp
 from criteria.procedures.leaving import doomed_entries
 from criteria.training import Rider
@@ -87,7 +87,7 @@ def test_options_that_contradict_each_other_are_refused(
     name: str, options: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(OptionError, match=words):
-        phase_options("procedure", name, options)
+        PHASES["procedure"].options(name, options)
 
 
 @pytest.mark.parametrize(

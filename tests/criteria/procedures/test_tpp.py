@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from criteria.phases import phase_options
+from criteria.phases import PHASES
 from criteria.procedures.growth import Ramp
 from criteria.procedures.tpp import Gram, doomed_filters, gram_of
 from criteria.training import Training
@@ -35,7 +35,7 @@ def linear(weight: Tensor) -> nn.Linear:
 
 
 def gram(layer: nn.Module, doomed: list[int], **options: Any) -> Gram:
-    chosen: Any = phase_options("procedure", "tpp", options)
+    chosen: Any = PHASES["procedure"].options("tpp", options)
     return gram_of(layer, torch.tensor(doomed, dtype=torch.long), chosen)
 
 

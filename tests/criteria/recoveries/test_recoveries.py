@@ -14,7 +14,7 @@ from torch.nn import functional
 from bench.models import build_model
 from bench.pruning.network import Network
 from criteria.errors import NotApplicable, OptionError
-from criteria.phases import find_phase, phase_options
+from criteria.phases import PHASES
 from criteria.recoveries.orthp import orthogonalized
 from criteria.recoveries.recovery import Recovery
 from criteria.training import Training
@@ -29,9 +29,9 @@ SMALL: dict[str, dict[str, int]] = {
 
 
 def recovery(name: str, seed: int = 0, **options: Any) -> Recovery:
-    phase = find_phase("recovery", name).type
+    phase = PHASES["recovery"].find(name).type
     generator = torch.Generator().manual_seed(seed)
-    return phase(phase_options("recovery", name, options), generator)
+    return phase(PHASES["recovery"].options(name, options), generator)
 
 
 def begun(rider: Recovery, network: nn.Module) -> nn.Module:
@@ -244,6 +244,6 @@ def test_finetuning_rides_with_the_penalty(name: str) -> None:
 
 def test_options_are_checked() -> None:
     with pytest.raises(OptionError, match="gain"):
-        phase_options("recovery", "orthp", {"gain": 0.0})
+        PHASES["recovery"].options("orthp", {"gain": 0.0})
     with pytest.raises(OptionError, match="no options"):
-        phase_options("recovery", "scratch", {"seed": 1})
+        PHASES["recovery"].options("scratch", {"seed": 1})
