@@ -1,0 +1,118 @@
+"""A suite that trains in every way is killed and filled up over its whole life, and loses nothing.
+
+Moments are counted in steps of the run: files opened, synced and renamed in the results folder, and
+what MLflow commits. A disk that is full stays full until that run has ended.
+"""
+
+from __future__ import annotations
+
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+import toy
+from chaotic import TRIALS, Disturbed
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(7200),
+    pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc"),
+]
+
+KILLS, FULL = 60, 20
+
+
+def kill(victim: str, role: str, what: str, where: str, nth: int = 1, s: float = 0) -> dict:
+    step = {"role": role, "what": what, "where": where, "nth": nth}
+    return {"victim": victim, **step, "after_s": s}
+
+
+# A worker dies in writing each sort of file, and in the training that follows.
+WORKERS = [
+    kill("worker", "worker", what, where, s=s)
+    for where in ("records", "paths", "checkpoints", "records", "bases", "scores")
+    for what, s in (("open", 0), ("fsync", 0), ("rename", 0), ("rename", 0.2))
+]
+# The front, while workers write and train, and while it tells MLflow.
+FRONTS = [
+    kill("front", "front", "open", "logs", 2),
+    kill("front", "worker", "rename", "bases"),
+    kill("front", "front", "commit", "mlflow.db", 3),
+    kill("front", "worker", "open", "checkpoints"),
+    kill("front", "worker", "fsync", "paths"),
+    kill("front", "front", "open", "mlflow-artifacts"),
+    kill("front", "worker", "rename", "records", 1, 0.3),
+    kill("front", "front", "commit", "mlflow.db", 14),
+    kill("front", "worker", "open", "records", 2),
+    kill("front", "front", "rename", "mlflow-artifacts"),
+    kill("front", "front", "committed", "mlflow.db", 21),
+    kill("front", "worker", "rename", "paths", 1, 0.5),
+]
+# The front in the report, and in what MLflow is told of it.
+REPORT = [
+    *(kill("front", "front", "open", "reports", nth) for nth in (1, 20, 50)),
+    *(kill("front", "front", "rename", "reports", nth) for nth in (2, 40, 66)),
+    kill("front", "front", "fsync", "reports"),
+]
+
+
+@pytest.fixture(scope="module")
+def quiet(session: Path, tmp_path_factory: pytest.TempPathFactory) -> Disturbed:
+    one = Disturbed(session, tmp_path_factory.mktemp("quiet"))
+    assert one.run().process.returncode == 0
+    assert toy.count(one.results) == TRIALS
+    return one
+
+
+def check_whole(mine: Disturbed, quiet: Disturbed) -> None:
+    """No record lost, double or torn, MLflow and report whole, and nothing lies about."""
+    expected = toy.outcomes(quiet.results)
+    assert toy.outcomes(mine.results) == expected
+    assert toy.trial_runs(mine.results) == sorted(expected)
+    assert toy.left_over(mine.results) == []
+    assert not (mine.results / "damaged").exists()
+    assert not list((mine.results / "checkpoints").glob("*"))
+    assert {one.name for one in mine.temp.iterdir()} <= {one.name for one in quiet.temp.iterdir()}
+    pages, whole = mine.results / "reports" / "toy", quiet.results / "reports" / "toy"
+    for folder in (pages, whole):
+        assert (folder / "index.html").read_text().rstrip().endswith("</html>")
+    assert (pages / "tables/overall.csv").read_text() == (whole / "tables/overall.csv").read_text()
+
+
+def test_killed_over_its_whole_life(session: Path, tmp_path: Path, quiet: Disturbed) -> None:
+    mine, killed = Disturbed(session, tmp_path), list[str]()
+    workers, fronts, in_report = cycle(WORKERS), cycle(FRONTS), iter(REPORT)
+    kept: dict[str, bytes] = {}
+    while mine.runs < 2 * KILLS:
+        told = toy.count(mine.results) == TRIALS
+        last: dict[str, Any] | None = next(in_report, None) if told else next(fronts)
+        one = mine.run([*islice(workers, 2), *([last] if last else [])])
+        killed += mine.killed()
+        assert "Traceback" not in one.out + one.err, one.out + one.err
+        records = {key.name: key.read_bytes() for key in (mine.results / "records").glob("*.json")}
+        assert kept.items() <= records.items()  # what was found once stays as it is
+        kept = records
+        if one.process.returncode == 0 and last is None:
+            break
+    print(f"\n{len(killed)} kills in {mine.runs} runs:", *sorted(set(killed)), sep="\n  ")
+    assert len(killed) >= KILLS
+    check_whole(mine, quiet)
+
+
+def test_a_disk_that_is_full_again_and_again(
+    session: Path, tmp_path: Path, quiet: Disturbed
+) -> None:
+    mine, at = Disturbed(session, tmp_path), 2
+    steps = len(quiet.steps())
+    for number in range(FULL):
+        one = mine.run(full=at)
+        said = one.err.strip().splitlines()
+        assert one.process.returncode not in (0, -9), one.out
+        assert [line for line in said if "error:" in line] == said[-1:], one.err
+        assert "No space left on device" in one.err
+        assert "Traceback" not in one.out + one.err, one.out + one.err
+        assert toy.left_over(mine.results) == []
+        at = 2 + (number + 1) * steps // (2 * FULL)
+    assert mine.run().process.returncode == 0
+    check_whole(mine, quiet)
