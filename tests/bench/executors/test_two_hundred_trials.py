@@ -1,4 +1,4 @@
-"""Two hundred trials on engines for clusters: a worker killed, a job timed out, the front killed."""
+"""Two hundred trials on clusters: a worker killed, a job timed out, the front killed and resumed."""
 
 from __future__ import annotations
 
