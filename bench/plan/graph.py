@@ -19,13 +19,6 @@ class JobGraph:
     jobs: dict[str, Job]  # by key
     after: dict[str, list[str]]  # key -> keys of the jobs that it waits for
 
-    def of_bases(self) -> "JobGraph":
-        """Its trainings of dense networks, which stand on nothing else."""
-        jobs: dict[str, Job] = {
-            key: job for key, job in self.jobs.items() if isinstance(job, DenseJob)
-        }
-        return JobGraph(jobs, {key: self.after[key] for key in jobs})
-
 
 def job_graph(trials: Iterable[Trial], store: Store) -> JobGraph:
     """The graph of these trials; work that lies in the store is left out."""

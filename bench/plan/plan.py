@@ -1,19 +1,21 @@
 """The plan: a suite's trials, every name resolved and every key known; done or not."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Self, TypeVar
 
 from reports.records import Record
-from suites import FidelitySuite, Suite, expand
+from suites import FidelitySuite, Probe, Suite, expand
 from suites.faults import no_such
 
 from ..data.known import list_datasets
 from ..errors import PlanError
-from .jobs import Trial
+from .jobs import DenseJob, Job, Trial
 from .makers import ComparisonMaker, FidelityMaker
 from .outline import Outline
 from .refusals import shared_metric
+
+P = TypeVar("P", bound=Probe)
 
 
 @dataclass(frozen=True)
@@ -51,16 +53,29 @@ class Plan(Outline):
         return replace(self, trials=tuple(chosen))
 
     def shard(self, index: int, count: int) -> Self:
-        """Every trial is in exactly one of `count` shards, by its key; 0 is all of them."""
-        mine = [
-            one for one in self.trials if not index or int(one.key[:12], 16) % count == index - 1
-        ]
+        """Every trial is in exactly one of `count` shards, by its key.
+
+        Shard 0 has a trial of everything that is trained before a criterion looks, so that the
+        others can stand on the same.
+        """
+        mine = [trial for trial in self.trials if int(trial.key[:12], 16) % count == index - 1]
+        if not index:
+            first = {base.key: trial for trial in self.trials[::-1] for base in _trained(trial)}
+            mine = list({trial.key: trial for trial in first.values()}.values())
         return replace(self, trials=tuple(mine))
 
     def pending(self, records: Iterable[Record], *, retry_failed: bool = False) -> list[Trial]:
         """Trials without a record; with `retry_failed`, those that failed as well."""
         done = {one.key for one in records if not (retry_failed and one.status == "failed")}
         return [trial for trial in self.trials if trial.key not in done]
+
+
+def _trained(job: Job) -> Iterator[DenseJob]:
+    """The dense networks that a job stands on."""
+    for needed in job.stands_on:
+        if isinstance(needed, DenseJob):
+            yield needed
+        yield from _trained(needed)
 
 
 def make_plan(suite: Suite | FidelitySuite) -> Plan:
@@ -80,5 +95,10 @@ def make_plan(suite: Suite | FidelitySuite) -> Plan:
             raise PlanError(no_such("dataset", name, known))
     shared_metric(suite)
     if isinstance(suite, FidelitySuite):
-        return Plan(suite, tuple(map(FidelityMaker(suite).trial, expand(suite))))
-    return Plan(suite, tuple(map(ComparisonMaker(suite).trial, expand(suite))))
+        return Plan(suite, tuple(_spanned(FidelityMaker(suite).trial, expand(suite))))
+    return Plan(suite, tuple(_spanned(ComparisonMaker(suite).trial, expand(suite))))
+
+
+def _spanned(make: Callable[[P], Trial], cases: Iterable[P]) -> Iterator[Trial]:
+    """A trial a case, or one for all of its repeats."""
+    return (one for case in cases if (one := make(case)).labels.repeat == case.repeat)

@@ -28,7 +28,6 @@ def run(
     # Called once, when all bases are made and nothing yet that stands on them; what it raises ends
     # the run.
     inspect: Callable[[], None] = lambda: None,
-    only_bases: bool = False,  # make what is trained before any criterion looks, and no more
 ) -> Counter[str]:
     """Run these trials and what they stand on; stopped at any moment, it loses those in flight.
 
@@ -37,9 +36,7 @@ def run(
     Raises:
         StoreError: results can no longer be written; finished records are safe.
     """
-    graph = job_graph(trials, store)
-    graph = graph.of_bases() if only_bases else graph
-    flow = _Flow(graph, store, executor, listener, log, inspect)
+    flow = _Flow(job_graph(trials, store), store, executor, listener, log, inspect)
     try:
         flow.run()
     except BaseException:

@@ -19,7 +19,6 @@ from suites.faults import no_such
 from ..errors import BenchError
 from ..executors import Executor, make_executor
 from ..executors.local import visible_gpus
-from ..plan.graph import job_graph
 from ..plan.jobs import Trial, TrialJob
 from ..plan.keeping import check_kept, keeping
 from ..plan.outline import record_suite
@@ -103,8 +102,6 @@ def session(plan: Plan, request: Request, console: Console) -> int:
             with RunLog(store, plan.suite.suite, Live(console)) as log:
                 planned = {"trials": len(part.trials), "to_go": len(todo)}
                 log.tell("run started", **_said(plan, request), **planned)
-                if request.shard.startswith("0/"):
-                    return _make_bases(plan, todo, store, settings, request, log)
                 records = _run(plan, among, todo, records, store, settings, request, log)
         else:
             record_suite(plan, settings.plugins, store)
@@ -193,27 +190,6 @@ def _run(
 def _executor(request: Request, settings: Settings) -> Executor:
     more = request.timeout_s, request.slurm
     return make_executor(request.executor, settings, request.workers, *more)
-
-
-def _make_bases(
-    plan: Plan,
-    trials: list[Trial],
-    store: Store,
-    settings: Settings,
-    request: Request,
-    log: RunLog,
-) -> int:
-    """Train what trials of all shards stand on; returns 0, or 1 where some of that failed."""
-    console = log.live.console
-    splits = preflight(trials, replace(settings, device="cpu"))
-    known = plan.suite, trials, splits, store, console
-    inspect = partial(inspect_bases, *known, allow_untrained=request.allow_untrained)
-    executor = _executor(request, settings)
-    with log.live:
-        run(trials, store, executor, log, inspect=inspect, only_bases=True)
-    failed = job_graph(trials, store).of_bases().jobs
-    say(console, f"{counted(len(failed), 'base')} failed" if failed else "all bases are made")
-    return int(bool(failed))
 
 
 def _said(plan: Plan, request: Request) -> dict[str, Any]:

@@ -226,11 +226,13 @@ class Workspace:
             file.unlink()
 
     def calibration(self, at: Standpoint, data: Dataset) -> list[tuple[Tensor, Tensor]]:
-        """The batches that criteria may see: the same for all of them.
+        """The batches that criteria may see: the same for all of them; none where none looks.
 
         Targets are labels [n], or probabilities [n, classes] where images are mixed.
         """
         wanted, augment = at.calibration, at.alteration.augment
+        if wanted is None:
+            return []
         if wanted.images > len(data.train):
             raise DataError(
                 f"calibration.images = {wanted.images}, but {data.name} has only "

@@ -47,11 +47,6 @@ class MethodRanks:
         """Methods that have finished nowhere yet, and so hold up nobody."""
         return tuple(one for one in self.planned if one not in self.methods)
 
-    @property
-    def any_told(self) -> bool:
-        """Whether any two are shown to differ: else places and pairs are those of noise."""
-        return self.pairwise is not None and bool((self.pairwise.adjusted <= self.alpha).any())
-
     def apart(self, one: str, other: str) -> float:
         """By how many points these two differ, if they are told apart; else 0."""
         if self.pairwise is None or not {one, other} <= set(self.methods):

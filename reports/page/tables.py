@@ -17,7 +17,6 @@ from .captions import captioned, caution
 from .method_tables import (
     difference_table,
     equal_cost_table,
-    factor_table,
     overall_table,
     rank_table,
     standing_table,
@@ -25,7 +24,7 @@ from .method_tables import (
 
 # Of `Results`, beside the page as CSV.
 FRAMES = (
-    *("trials", "cells", "changes", "paired", "overall", "by_factor", "equal_cost"),
+    *("trials", "cells", "changes", "paired", "overall", "equal_cost"),
     *("standing", "noise"),
 )
 
@@ -39,7 +38,7 @@ def frames_of(results: Results) -> dict[str, pd.DataFrame]:
 def typeset(results: Results) -> dict[str, list[Table]]:
     """All of them under their headings, in the order of the page."""
     makers = (
-        *(standing_table, rank_table, overall_table, factor_table, equal_cost_table),
+        *(standing_table, rank_table, overall_table, equal_cost_table),
         *(difference_table, tuned_table, cost_table),
     )
     tables = {}
@@ -136,7 +135,7 @@ def cell_table(results: Results) -> Table:
         columns.append("best_validation_top1")
     # A mask leaves channels and latency as they are, and only a mask has weights.
     gone = {"channels", "latency"} if suite.budgets.unstructured else {"weights"}
-    gone |= {"memory"} - {results.axis}
+    gone |= {"memory"} - {suite.budgets.cost}
     costs = ("macs", "params", "channels", "weights", "memory", "latency")
     columns += [f"{one}_percent" for one in costs if one not in gone]
     columns += ["score_s", "recovery_s", *others(results.trials)]

@@ -22,7 +22,6 @@ from ..records import budget_words
 from ..statistics import FEWEST_BASES
 from . import latency
 from .captions import caution
-from .findings import left_out
 from .record_warnings import missing_warnings, record_warnings
 from .tables import summary
 from .wording import WORDS
@@ -40,7 +39,7 @@ def warnings(results: Results) -> Iterator[str]:
     if said := scope(results):
         yield said
     yield from missing_warnings(results.records, len(results.expected), results.ignored)
-    if lost := len(left_out(results)):
+    if lost := (results.paired["reason"] != "").sum():
         yield caution("trials", "left_out", lost=lost, n=len(results.paired))
     yield from _failure_warnings(results)
     yield from _saturated_warnings(results)

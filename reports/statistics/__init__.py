@@ -2,7 +2,7 @@
 
 from .arrays import Floats, known_mean
 from .collapse import budget_weights, per_trial
-from .fidelity import correlation_within, noise_ceiling, rank_agreement, rank_correlation, regret
+from .fidelity import correlation_within, noise_ceiling, rank_correlation, regret
 from .like_these import FEWEST_LEVELS, Grid, for_problems_like_these
 from .looks import Look, looks, spent
 from .pairwise import Pairwise, chance_of_best, cliques, holm, pairwise

@@ -1,4 +1,4 @@
-"""Two hundred trials on clusters: a worker killed, a job timed out, the front killed and resumed."""
+"""Two hundred trials on clusters: a worker killed, a job timed out, the front killed, resumed."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ import pytest
 import toy
 from command_line import Command
 from command_line import bench as bench  # the fixture
+from inline_runs import Silent
 from rich.console import Console
 
 from bench.errors import BenchError
@@ -89,13 +90,9 @@ def test_nothing_is_pruned_before_all_bases_are_inspected(tmp_path: Path) -> Non
     """Kinds of the jobs that an executor is given, with the inspection among them."""
     order: list[str] = []
 
-    class Heard:
+    class Heard(Silent):
         def started(self, job: Job) -> None:
             order.append(job.kind)
-
-        def ended(self, job: Job, failure: object) -> None: ...
-
-        def recorded(self, record: object) -> None: ...
 
     plan = make_plan(toy.suite(**SMALL, bases=3))
     executor = make_executor("inline", Settings(tmp_path, tmp_path), 1, None)
