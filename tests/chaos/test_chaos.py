@@ -6,9 +6,8 @@ what MLflow commits. A disk that is full stays full until that run has ended.
 
 from __future__ import annotations
 
-from itertools import chain, cycle, islice, repeat
+from itertools import chain, cycle, repeat
 from pathlib import Path
-from typing import Any
 
 import pytest
 import toy
@@ -28,26 +27,45 @@ def kill(victim: str, role: str, what: str, where: str, nth: int = 1, s: float =
     return {"victim": victim, **step, "after_s": s}
 
 
-# A worker dies in writing each sort of file, and in the training that follows.
-WORKERS = [
-    kill("worker", "worker", what, where, s=s)
-    for where in ("records", "paths", "checkpoints", "records", "bases", "scores")
-    for what, s in (("open", 0), ("fsync", 0), ("rename", 0), ("rename", 0.2))
+def worker(*steps: tuple[str, str] | tuple[str, str, float]) -> list[dict]:
+    return [kill("worker", "worker", what, where, 1, *s) for what, where, *s in steps]
+
+
+# What dies in one run. A job writes one sort of file, and checkpoints where it trains: none dies
+# three times in one run, which would fail it. The front goes last, at what it tells log and MLflow.
+FIRST = [
+    [
+        *worker(("open", "bases"), ("rename", "bases", 0.1), ("open", "scores")),
+        *worker(("fsync", "scores"), ("fsync", "paths")),
+        kill("front", "front", "open", "logs", 14),
+    ],
+    [
+        *worker(("rename", "scores"), ("open", "checkpoints"), ("rename", "paths", 0.3)),
+        kill("front", "worker", "open", "paths", 3),
+    ],
 ]
-# The front, while workers write and train, and while it tells MLflow.
-FRONTS = [
-    kill("front", "front", "open", "logs", 2),
-    kill("front", "worker", "rename", "bases"),
-    kill("front", "front", "commit", "mlflow.db", 3),
-    kill("front", "worker", "open", "checkpoints"),
-    kill("front", "worker", "fsync", "paths"),
-    kill("front", "front", "open", "mlflow-artifacts"),
-    kill("front", "worker", "rename", "records", 1, 0.3),
-    kill("front", "front", "commit", "mlflow.db", 14),
-    kill("front", "worker", "open", "records", 2),
-    kill("front", "front", "rename", "mlflow-artifacts"),
-    kill("front", "front", "committed", "mlflow.db", 21),
-    kill("front", "worker", "rename", "paths", 1, 0.5),
+THEN = [
+    [
+        *worker(("open", "records"), ("rename", "records", 0.2), ("open", "paths")),
+        *worker(("fsync", "paths"), ("rename", "scores")),
+        kill("front", "front", "open", "logs", 18),
+    ],
+    [
+        *worker(("fsync", "records"), ("open", "checkpoints"), ("rename", "paths", 0.1)),
+        kill("front", "front", "commit", "mlflow.db", 28),
+    ],
+    [
+        *worker(("rename", "records"), ("fsync", "records"), ("rename", "paths")),
+        kill("front", "front", "rename", "mlflow-artifacts", 2),
+    ],
+    [
+        *worker(("open", "records"), ("rename", "checkpoints", 0.1), ("fsync", "paths")),
+        kill("front", "front", "committed", "mlflow.db", 33),
+    ],
+    [
+        *worker(("rename", "records", 0.5), ("open", "records"), ("open", "paths")),
+        kill("front", "worker", "fsync", "records", 3),
+    ],
 ]
 # The front in the report, and in what MLflow is told of it.
 REPORT = [
@@ -82,12 +100,12 @@ def check_whole(mine: Disturbed, quiet: Disturbed) -> None:
 
 def test_killed_over_its_whole_life(session: Path, tmp_path: Path, quiet: Disturbed) -> None:
     mine, killed = Disturbed(session, tmp_path), list[str]()
-    workers, fronts, in_report = cycle(WORKERS), cycle(FRONTS), iter(REPORT)
+    working, reporting = chain(FIRST, cycle(THEN)), iter(REPORT)
     kept: dict[str, bytes] = {}
-    while mine.runs < 2 * KILLS:
+    while mine.runs < KILLS:
         told = toy.count(mine.results) == TRIALS
-        last: dict[str, Any] | None = next(in_report, None) if told else next(fronts)
-        one = mine.run([*islice(workers, 2), *([last] if last else [])])
+        last = next(reporting, None) if told else None
+        one = mine.run([last] if last else [] if told else next(working))
         killed += mine.killed()
         assert "Traceback" not in one.out + one.err, one.out + one.err
         records = {key.name: key.read_bytes() for key in (mine.results / "records").glob("*.json")}
