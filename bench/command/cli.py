@@ -113,6 +113,7 @@ def run(
     loaders: Annotated[int | None, option("run.loaders")] = None,
     executor: Annotated[str, option("run.executor")] = "local",
     timeout: Annotated[float | None, option("run.timeout")] = None,
+    slurm: Annotated[list[str], option("run.slurm")] = [],  # noqa: B006
     shard: Annotated[str, option("run.shard")] = "",
     retry_failed: Annotated[bool, option("run.retry_failed")] = False,
     allow_untrained: Annotated[bool, option("run.allow_untrained")] = False,
@@ -139,6 +140,7 @@ def run(
         trial=trial,
         executor=executor,
         timeout_s=timeout,
+        slurm=tuple(slurm),
         shard=shard,
         retry_failed=retry_failed,
         allow_untrained=allow_untrained,
