@@ -118,6 +118,17 @@ def needed(name: str, options: Mapping[str, Any]) -> Need:
     return needs
 
 
+def draws(name: str, options: Mapping[str, Any]) -> bool:
+    """Whether the scores of a criterion, or of a part of it, are meant to be random.
+
+    Example:
+        >>> draws("inverse", {"of": "random"}), draws("l1", {})
+        (True, False)
+    """
+    parts = parts_of(CATALOG.options(name, options))
+    return find(name).chance or any(draws(one.criterion, one.options) for one in parts)
+
+
 class Part(Options):
     """A criterion inside another, its options filled in, so that equal parts have equal keys."""
 
@@ -146,17 +157,11 @@ class Part(Options):
         return self
 
 
-def parts_of(options: Any) -> list[Part]:
-    """The parts among a criterion's options."""
-    if isinstance(options, Part):
-        return [options]
-    if isinstance(options, Options):
-        return parts_of([getattr(options, name) for name in type(options).model_fields])
-    if isinstance(options, Mapping):
-        return parts_of(list(options.values()))
-    if isinstance(options, list | tuple):
-        return [part for one in options for part in parts_of(one)]
-    return []
+def parts_of(options: Options) -> list[Part]:
+    """The parts among a criterion's options, alone or listed."""
+    values = [getattr(options, name) for name in type(options).model_fields]
+    lists = [value if isinstance(value, list | tuple) else [value] for value in values]
+    return [one for listed in lists for one in listed if isinstance(one, Part)]
 
 
 def require(name: str, options: Mapping[str, Any], unit: Unit) -> None:

@@ -96,7 +96,11 @@ class Rider:
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors, numbers, strings, and lists and dicts of these: what `resumed` names."""
-        return {name: _held(getattr(self, name)) for name in self.resumed}
+        held = {name: getattr(self, name) for name in self.resumed}
+        return {
+            name: one.state_dict() if hasattr(one, "state_dict") else copy.deepcopy(one)
+            for name, one in held.items()
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a `state_dict`."""
@@ -116,8 +120,3 @@ class Phase(Rider):
 
     def __init__(self, options: Any) -> None:
         self.options = options
-
-
-def _held(value: Any) -> Any:
-    """The state of what has one, or a copy."""
-    return value.state_dict() if hasattr(value, "state_dict") else copy.deepcopy(value)

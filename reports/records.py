@@ -102,7 +102,9 @@ class Labels(_Frozen):
     cost: Axis | None  # what the budget is given on; None where nothing is cut
     budget: float | None  # share of that cost kept, or the selector's threshold; in (0, 1]
     base: int
-    repeat: int
+    repeat: int  # 0 of one that stands for all
+    # Of a method that looks at no image, draws nothing and is not trained: whatever the repeat
+    all_repeats: bool = Field(default=False, exclude_if=operator.not_)
     matched_to: str | None = None  # a control with the layer widths of that method
 
     @property
@@ -318,6 +320,8 @@ class Costs(_Frozen):
     phases_s: Seconds = 0.0  # training before recovery
     recovery_s: Seconds
     total_s: Seconds
+    # Key of the record of an equal network, whose recovery and test these are
+    equal_to: str | None = Field(default=None, exclude_if=lambda x: x is None)
 
 
 class Failure(_Frozen):
@@ -454,7 +458,7 @@ def _row(record: Record) -> dict[str, Any]:
     timed, scale = found.timed, record.metric.scale
     low, high = timed.interval if timed else (None, None)
     return {
-        **record.labels.model_dump(),
+        **dict(record.labels),
         "problem": record.labels.problem,
         "key": record.key,
         "top1": scale * found.pruned.top1,
@@ -477,7 +481,7 @@ def _row(record: Record) -> dict[str, Any]:
         "latency_low_ratio": low,
         "latency_high_ratio": high,
         "latency_aa_ratio": timed.aa_ratio if timed else None,
-        **costs.model_dump(exclude={"score_peak_bytes"}),
+        **costs.model_dump(exclude={"score_peak_bytes", "equal_to"}),
         "images_scored": found.images_scored,
         "images_phases": sum(found.phases.values()),
         _LAST: sum(found.phases.values()) + found.images_trained,

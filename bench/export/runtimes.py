@@ -74,7 +74,7 @@ def to_torch_export(model: nn.Module, inputs: tuple[Any, ...], file: Path) -> Wr
     with _refused("torch.export"):
         torch.export.save(program, buffer)  # not to a file: on a full disk it ends the process
     written(file, buffer.getvalue())
-    return checked(model, inputs, file, run_torch_export(file))
+    return checked(model, inputs, file, run_torch(torch.export.load(file).module()))
 
 
 def run_onnx(file: Path) -> Run:
@@ -91,11 +91,6 @@ def run_onnx(file: Path) -> Run:
         return [torch.from_numpy(one) for one in found]
 
     return run
-
-
-def run_torch_export(file: Path) -> Run:
-    """A file of torch.export as a function."""
-    return run_torch(torch.export.load(file).module())
 
 
 def run_torch(model: nn.Module) -> Run:

@@ -7,7 +7,7 @@ so suites share whatever they have in common.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cache, cached_property
 from operator import attrgetter
 from typing import Any, ClassVar, cast
@@ -17,7 +17,7 @@ from suites import Recipe
 from suites.fidelity import FidelitySpec
 from suites.method import IterativeSpec
 from suites.problem import DatasetSpec, ModelSpec
-from suites.protocol import Axis, Calibration, Deployment, Measure, SelectionSpec, Tune
+from suites.protocol import Axis, Calibration, Deployment, Evaluation, Measure, SelectionSpec, Tune
 from suites.recipe import Alteration
 
 from ..pruning.network import Schedule
@@ -104,10 +104,14 @@ class BaseJob(_Job):
     # Its division into train and validation is another than that of other bases.
     own_split: bool = False
     code: str | None = None  # what stands for the code of a network that is none of ours
+    evaluation: Evaluation = field(
+        default_factory=Evaluation
+    )  # of it and of all that is made of it
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        return self._made(*(() if self.code else ("code",)))
+        unsaid = {"code": not self.code, "evaluation": self.evaluation == Evaluation()}
+        return self._made(*(name for name, usual in unsaid.items() if usual))
 
     @property
     def axes(self) -> dict[str, str | int]:
@@ -133,6 +137,7 @@ class _OfBase(_Job):
     code = property(attrgetter("base.code"))
     axes = property(attrgetter("base.axes"))
     split = property(attrgetter("base.split"))
+    evaluation = property(attrgetter("base.evaluation"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,26 +168,40 @@ DenseJob = BaseJob | PreparedJob | EarlyJob
 
 @dataclass(frozen=True, eq=False)
 class Standpoint:
-    """Where scores are taken: a base, as it is or prepared, a repeat, its calibration images."""
+    """Where scores are taken: a base, as it is or prepared, a repeat, its calibration images.
+
+    What looks at no image and draws nothing is the same in every repeat; it stands on a base alone.
+    """
 
     base: DenseJob
-    repeat: int
-    calibration: Calibration
     alteration: Alteration  # what is done to the images
+    # repeat, calibration: None where nothing depends on them
+    repeat: int | None = None
+    calibration: Calibration | None = None
 
     @cached_property
     def identity(self) -> dict[str, Any]:
         return {
             "base": self.base.identity,
             "repeat": self.repeat,
-            "calibration": self.calibration.keyed(self.alteration),
+            "calibration": self.calibration and self.calibration.keyed(self.alteration),
         }
 
     written = cached_property(_written)
 
     @property
+    def images(self) -> int:
+        """How many there are to look at."""
+        return self.calibration.images if self.calibration else 0
+
+    @property
+    def half(self) -> bool:
+        """Whether they are looked at in bfloat16."""
+        return self.calibration is not None and self.calibration.half
+
+    @property
     def axes(self) -> dict[str, str | int]:
-        return {**self.base.axes, "repeat": self.repeat}
+        return self.base.axes | ({} if self.repeat is None else {"repeat": self.repeat})
 
     def score_key(self, criterion: CriterionSpec, per_weight: bool = False) -> str:
         """Key of a criterion's scores; those of channels and of single weights are others."""
@@ -291,7 +310,7 @@ class PathJob(_ByCriterion):
     @property
     def takes_scores(self) -> tuple[str, ...]:
         scored_before = self.procedure is None or self.procedure.follows
-        return super().takes_scores if self.iterative is None and scored_before else ()
+        return super().takes_scores if scored_before else ()
 
     @property
     def schedule(self) -> Schedule | None:
@@ -333,8 +352,15 @@ class TrialJob(_Job):
     """Cut at one budget, recover, measure, write the record."""
 
     kind: ClassVar[str] = "trials"
-    _aside: ClassVar = ("path", "timing", "labels", "keep")  # said otherwise, or deciding nothing
+    _aside: ClassVar = (
+        "path",
+        "at",
+        "timing",
+        "labels",
+        "keep",
+    )  # said otherwise, or deciding nothing
     path: PathJob
+    at: Standpoint  # its path's, or where all repeats share that, the one that its recovery has
     budget: float
     recovery: str
     recipe: Recipe | None  # of a recovery that finetunes
@@ -351,12 +377,8 @@ class TrialJob(_Job):
     keep: bool = False  # whether its network is kept, which decides nothing of its record
 
     @property
-    def at(self) -> Standpoint:
-        return self.path.at
-
-    @property
     def identity(self) -> dict[str, Any]:  # not kept: a suite may have many trials
-        return self.path.identity | self._own
+        return self.path.identity | self.at.identity | self._own
 
     @property
     def _own(self) -> dict[str, Any]:
@@ -376,7 +398,13 @@ class TrialJob(_Job):
             after = {name: canonical(one) for name, one in self._own.items()}
             _FOLLOWING[ids] = given, after
         own = _FOLLOWING[ids][1] | {"budget": canonical(self.budget)}
-        return joined_key(self.path.written | own)
+        return joined_key(self.path.written | self.at.written | own)
+
+    @property
+    def after_the_cut(self) -> dict[str, Any]:
+        """What of its identity decides, beside the units left, what comes of its cut network."""
+        drawn = {} if self.recovery == "none" else self.at.identity
+        return {"base": self.at.base.identity} | drawn | self._made(*self._aside, "budget")
 
     def __str__(self) -> str:
         return self.labels.brief

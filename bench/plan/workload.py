@@ -100,7 +100,7 @@ def load_of(
         case jobs.EarlyJob():
             return problem.trained(job.base.recipe, epochs=job.epoch)
         case jobs.ScoresJob():
-            return problem.scored(job.at.calibration.images, job.criteria)
+            return problem.scored(job.at.images, job.criteria)
         case jobs.PathJob():
             return _path(job, problem)
         case jobs.OracleJob():
@@ -179,7 +179,7 @@ def _path(job: jobs.PathJob, problem: _Problem) -> Load:
     if job.procedure and job.procedure.rescores:
         scored.append(1.0)
     for left in scored:
-        load += problem.scored(job.at.calibration.images, [job.criterion], _share(job, left))
+        load += problem.scored(job.at.images, [job.criterion], _share(job, left))
     for left, recipe in _trainings(job):
         load += problem.trained(recipe, _share(job, left))
     return load
@@ -223,7 +223,7 @@ def _trial(job: jobs.TrialJob, problem: _Problem) -> Load:
     share, load = _share(job.path, job.budget), Load()
     load += problem.measured(share)
     if job.recovery == "bn":
-        load += problem.evaluated(job.at.calibration.images, share)
+        load += problem.evaluated(job.at.images, share)
     if job.recipe is not None:
         load += problem.trained(job.recipe, share, recovery_epochs(job))
         load += problem.evaluated(problem.extent.test, share)  # the epoch that was best

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from criteria import Selector
+from criteria.network.member import complement
 
-from .network import Network, Removed, Rules, Schedule, complement
+from .network import Network, Removed, Rules, Schedule
 from .selection import InfeasibleBudget, RemovalOrder, each_budget, rank, select
 from .thresholds import Choice, Choices, at_thresholds, meet_budgets
 

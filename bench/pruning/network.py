@@ -9,7 +9,7 @@ from typing import Any, Literal
 from criteria import Structure, find_structure
 from criteria.lazy import Tensor, nn, torch
 from criteria.network.cut import cut
-from criteria.network.member import channels_lost
+from criteria.network.member import channels_lost, complement
 
 from .cost import ChannelCost, CostModel, cost_model
 from .selection import TOLERANCE, Limits, Scope
@@ -128,10 +128,3 @@ class Schedule:
         planned = [one for one in planned if one > last]
         known = {round(one, 9) for one in budgets}  # of a budget and its rounding, one stop
         return sorted({round(one, 9) for one in planned} - known | set(budgets), reverse=True)
-
-
-def complement(units: int, some: Tensor) -> Tensor:
-    """All others of so many units, ascending."""
-    rest = torch.ones(units, dtype=torch.bool)
-    rest[some] = False
-    return rest.nonzero()[:, 0]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from criteria import NotApplicable
 from criteria.evidence.meter import Cost
 from criteria.network.cut import EQUAL, cut, difference, uncut
+from criteria.network.member import complement
 from criteria.phases import create_phase
 from criteria.procedures.procedure import Ground, Procedure
 from criteria.registry import find
@@ -24,7 +25,7 @@ from ..errors import fault
 from ..plan.jobs import PathJob
 from ..pruning.choose import selected
 from ..pruning.masks import Holder, Masks, check_held, masked
-from ..pruning.network import Network, Removed, Rules, complement
+from ..pruning.network import Network, Removed, Rules
 from ..pruning.selection import InfeasibleBudget
 from ..seeds import generator, seed
 from ..store.weights import load_weights, save_weights, trained_file
@@ -96,7 +97,6 @@ def _ground(
         select=select,
         share=lambda gone: cost(torch.tensor([len(one) for one in gone])) / whole,
         generator=generator("procedure", **job.at.axes),
-        tolerance=rules.tolerance,
     )
 
 

@@ -98,7 +98,8 @@ class Workspace:
         source = Source(job.dataset, at.data_root, self.store.root, at.download, device, at.loaders)
         given = _cached(self._datasets, job.dataset.model_dump_json(), lambda: read(source))
         data = divide(source, given, job.split)
-        return data.with_channels_last() if self._channels_last(job, data) else data
+        last = self._channels_last(job, data)
+        return data.worked(channels_last=last, precision=job.evaluation.precision)
 
     def _channels_last(self, job: DenseJob, data: Dataset) -> bool:
         """Whether its network is faster so on this device, for all workers and after any resume."""
@@ -226,11 +227,13 @@ class Workspace:
             file.unlink()
 
     def calibration(self, at: Standpoint, data: Dataset) -> list[tuple[Tensor, Tensor]]:
-        """The batches that criteria may see: the same for all of them.
+        """The batches that criteria may see: the same for all of them; none where none looks.
 
         Targets are labels [n], or probabilities [n, classes] where images are mixed.
         """
         wanted, augment = at.calibration, at.alteration.augment
+        if wanted is None:
+            return []
         if wanted.images > len(data.train):
             raise DataError(
                 f"calibration.images = {wanted.images}, but {data.name} has only "

@@ -55,7 +55,7 @@ def run_name(record: Record) -> str:
     of = record.labels
     parts = [f"{of.model}-{of.dataset}", of.method]
     parts += [] if of.budget is None else [budget_tag(of.cost, of.budget), of.recovery]
-    return named_by(*parts, f"b{of.base} r{of.repeat}")
+    return named_by(*parts, f"b{of.base}" if of.all_repeats else f"b{of.base} r{of.repeat}")
 
 
 def tags(record: Record) -> dict[str, str]:

@@ -1,13 +1,12 @@
 """Gate decorator: a batch norm whose factor multiplies all that it lets through."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..network.member import Group
-from ..network.units import Units
 
 LIMIT = 10.0  # of a gate's shift, as in the authors' code
 
@@ -68,21 +67,3 @@ def close_gates(model: nn.Module) -> nn.Module:
 
 def _become(norm: nn.BatchNorm2d, kind: type[nn.BatchNorm2d]) -> None:
     norm.__class__ = kind
-
-
-class GateUnits(Units):
-    """The gates of one group's units; of a group without any, all that makes its units.
-
-    Args:
-        shifts: whether a gate's shift goes with it.
-    """
-
-    def __init__(self, model: nn.Module, group: Group, *, shifts: bool) -> None:
-        super().__init__(model, group)
-        modules = dict(model.named_modules())
-        gates = tuple(one for one in self.members if isinstance(modules.get(one.name), GateNorm))
-        self.members = gates or self.members
-        self._bias = shifts or not gates
-
-    def rows(self, tensors: Mapping[str, Tensor]) -> Tensor:
-        return torch.cat([one.view(tensors, bias=self._bias) for one in self.members], dim=1)

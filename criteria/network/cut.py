@@ -9,7 +9,7 @@ from ..errors import StructureError
 from ..lazy import Tensor, nn, torch
 from .given import copied, floats_as, tensors
 from .groups import Structure
-from .member import Group, Member, channels_lost
+from .member import Group, Member, channels_lost, complement
 from .units import Units
 
 EQUAL = 1e-5  # largest difference of outputs, relative to their size, of masked and pruned
@@ -35,14 +35,17 @@ def cut(model: nn.Module, groups: Sequence[Group], removed: Sequence[Tensor]) ->
 def _shrink(model: nn.Module, member: Member, indices: Tensor) -> None:
     if member.kind != "parameter":
         member.prune.__self__.pruning_dim = member.dim  # type: ignore[attr-defined]
-        member.prune(model.get_submodule(member.name), indices.tolist())
+        layer: Any = model.get_submodule(member.name)
+        member.prune(layer, indices.tolist())
+        if isinstance(layer, nn.modules.instancenorm._InstanceNorm) and layer.track_running_stats:
+            for name in ("running_mean", "running_var"):  # which torch-pruning leaves as they are
+                whole = layer.get_buffer(name)
+                setattr(layer, name, whole[complement(len(whole), indices)])
         return
     path, _, key = member.name.rpartition(".")
     owner = model.get_submodule(path)
     parameter = getattr(owner, key)
-    kept = torch.ones(parameter.shape[member.dim], dtype=torch.bool)
-    kept[indices] = False
-    stay = kept.nonzero()[:, 0].to(parameter.device)
+    stay = complement(parameter.shape[member.dim], indices).to(parameter.device)
     setattr(owner, key, nn.Parameter(parameter.index_select(member.dim, stay)))
 
 

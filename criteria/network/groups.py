@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import traceback
 import warnings
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any
 
 from ..errors import StructureError
@@ -231,29 +230,11 @@ def _strange(model: nn.Module) -> list[tuple[str, str]]:
 
 def _own_pruners(model: nn.Module) -> dict[type, Any]:
     """Layer types that bring their own torch-pruning function as `pruning_func`."""
-    norms = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
-    return dict.fromkeys(norms, _instance_norms()) | {
+    return {
         kind: pruning_func()
         for kind in {type(module) for module in model.modules()}
         if (pruning_func := getattr(kind, "pruning_func", None)) is not None
     }
-
-
-@cache
-def _instance_norms() -> Any:
-    """torch-pruning's own function, and the running statistics, which that leaves as they are."""
-
-    class Pruner(tp.pruner.function.InstanceNormPruner):
-        def prune_out_channels(self, layer: nn.InstanceNorm2d, idxs: Sequence[int]) -> nn.Module:
-            stay = sorted({*range(layer.num_features)} - {*idxs})
-            super().prune_out_channels(layer, idxs)
-            for name in ("running_mean", "running_var") if layer.track_running_stats else ():
-                setattr(layer, name, layer.get_buffer(name)[stay])
-            return layer
-
-        prune_in_channels = prune_out_channels
-
-    return Pruner()
 
 
 def _root_first(items: list[_Item], model: nn.Module) -> list[_Item]:

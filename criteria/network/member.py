@@ -145,8 +145,8 @@ class Member:
 
     def write_(self, tensors: Mapping[str, Tensor], values: Tensor, *, bias: bool = False) -> None:
         """Put `[units, elements]` back to where `view` took them from."""
-        rows = torch.empty_like(values).reshape(len(self.indices), -1)
-        rows[self._order] = values.reshape(len(self.indices), -1)
+        rows = values.reshape(len(self.indices), values.numel() // len(self.indices))
+        rows = torch.empty_like(rows).index_copy_(0, self._order.to(rows.device), rows)
         for by_channel, at in self._places(tensors, self.indices, bias=bias):
             shape = by_channel.shape[len(at) :]
             by_channel[at] = rows[:, : shape.numel()].reshape(-1, *shape)
@@ -216,6 +216,11 @@ class Group:
         """Ascending root channels of the given units."""
         root = self.members[0]
         return root.indices[torch.isin(root.units, units)].sort().values
+
+
+def complement(count: int, some: Tensor) -> Tensor:
+    """All others of so many units or channels, ascending."""
+    return torch.ones(count, dtype=torch.bool).index_fill(0, some, False).nonzero()[:, 0]
 
 
 def channels_lost(

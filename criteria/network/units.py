@@ -24,14 +24,15 @@ class Units:
     Args:
         model: holds the parameters, which may change; its modules may not.
         members: others of the group than its makers.
+        bias: whether their biases are among the elements.
     """
 
     def __init__(
-        self, model: nn.Module, group: Group, members: tuple[Member, ...] | None = None
+        self, model: nn.Module, group: Group, members: Sequence[Member] = (), *, bias: bool = True
     ) -> None:
         self.group = group
-        self.members = makers(group) if members is None else members
-        self._model = model
+        self.members = members or makers(group)
+        self._model, self._bias = model, bias
 
     def __len__(self) -> int:
         return self.group.units
@@ -48,8 +49,8 @@ class Units:
         }
 
     def rows(self, tensors: Mapping[str, Tensor]) -> Tensor:
-        """`[units, elements]`: all makers' blocks and biases side by side, of any such tensors."""
-        return torch.cat([one.view(tensors, bias=True) for one in self.members], dim=1)
+        """`[units, elements]`: all members' blocks side by side, of any such tensors."""
+        return torch.cat([one.view(tensors, bias=self._bias) for one in self.members], dim=1)
 
     def zero_(self, units: Tensor) -> None:
         """Make these units zero wherever they are made, so that cutting them changes nothing."""
@@ -77,8 +78,6 @@ class Place:
 
     at: Tensor  # [entries], flat positions in the parameter, ascending
     unit: Tensor  # [entries], of all units of all groups, counted through, the one each belongs to
-    # Whether the parameter has one dimension: a norm's scale and shift, a bias, a gate.
-    vector: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +141,7 @@ class Entries:
         ):
             if len(at):
                 where = one.device
-                places[name] = Place((at - first).to(where), whose.to(where), one.dim() == 1)
+                places[name] = Place((at - first).to(where), whose.to(where))
         return cls(places, [len(one) for one in groups])
 
     def only(self, chosen: Tensor) -> Entries:
@@ -150,7 +149,7 @@ class Entries:
         places = {}
         for name, place in self.places.items():
             mine = chosen.to(place.unit.device)[place.unit]
-            places[name] = Place(place.at[mine], place.unit[mine], place.vector)
+            places[name] = Place(place.at[mine], place.unit[mine])
         return Entries(places, self.sizes)
 
     def take(self, tensors: Mapping[str, Tensor]) -> list[Tensor]:
@@ -187,10 +186,3 @@ class Entries:
             mine.to(place.unit.device)[place.unit]
             for mine, place in zip(per_parameter, self.places.values(), strict=True)
         ]
-
-    @property
-    def vectors(self) -> Tensor:
-        """`[parameters, 1]` booleans: which have one dimension."""
-        some = next(iter(self.places.values()))
-        flags = [place.vector for place in self.places.values()]
-        return torch.tensor(flags, device=some.at.device)[:, None]

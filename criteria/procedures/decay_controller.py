@@ -1,8 +1,6 @@
 """Smooth pruning with self-rectifying (DPM): units shrink to zero over steps, or are released.
 
-Re-implemented from the description (Yang et al. 2024, arXiv 2406.03879): the authors have published
-no code, and neither their formulas for the two tests of self-rectifying nor their thresholds and
-numbers of steps. What is known is the ramp, its absolute lengths, and what the tests look at.
+Re-implemented from the description (Yang et al. 2024, arXiv 2406.03879); no code is published.
 """
 
 from collections.abc import Mapping, Sequence
@@ -84,7 +82,10 @@ class DecayController:
         self._taken = torch.zeros(count, dtype=torch.long)  # n: rescalings of each unit so far
         self._resting = torch.zeros(count, dtype=torch.long)  # steps of cool-down ahead
         self._released = torch.zeros(count, dtype=torch.long)  # how often
-        self._first = torch.zeros_like(self.entries.norms(self._network.tensors()))
+        tensors = self._network.tensors()
+        vectors = [tensors[name].dim() == 1 for name in self.entries.places]
+        self._first = torch.zeros_like(self.entries.norms(tensors))
+        self._vectors = torch.tensor(vectors, device=self._first.device)[:, None]
         window = options.rectify.window if options.rectify else 0
         window = min(5, options.steps) if window is None else window
         self._seen = torch.full((2, window, count), torch.nan, dtype=torch.float64)  # C_rate, C_len
@@ -210,10 +211,10 @@ class DecayController:
         along = fading.sums([one * step for one, step in zip(before, steps, strict=True)])
         moved = fading.sums([step * step for step in steps])
         if self.options.rectify.on == "vectors":
-            weight = self.entries.vectors.to(pulls)
+            weight = self._vectors.to(pulls)
         else:  # rows of units that decay count by how much of them is left
             shrunk = (squares.sqrt() / self._first).nan_to_num(0)
-            whole = self.entries.vectors | ~watched.to(pulls.device)
+            whole = self._vectors | ~watched.to(pulls.device)
             weight = torch.where(whole, 1, shrunk)
         counted = (weight > 0).to(pulls)
         rate = escape_rate(

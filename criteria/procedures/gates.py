@@ -13,7 +13,7 @@ from pydantic import Field
 from ..errors import CriteriaError, NotApplicable
 from ..lazy import Tensor, nn, torch
 from ..network.member import kind_of
-from ..network.units import Units
+from ..network.units import Units, makers
 from ..options import Options
 from ..phases import register_phase
 from ..training import Training
@@ -211,11 +211,14 @@ class Gates(Procedure):
         options = self.options.decay
         if options is None:
             return None
-        from ..families.gate_norm import GateUnits
+        from ..families.gate_norm import GateNorm
 
-        shifts = options.of == "gates_and_shifts"
-        gates = [GateUnits(training.model, one, shifts=shifts) for one in self.ground.groups]
-        return DecayController(gates, options, training)
+        model, shifts, units = training.model, options.of == "gates_and_shifts", list[Units]()
+        names = {name for name, one in model.named_modules() if isinstance(one, GateNorm)}
+        for group in self.ground.groups:  # of one without gates, all that makes its units
+            gates = [one for one in makers(group) if one.name in names]
+            units.append(Units(model, group, gates, bias=shifts or not gates))
+        return DecayController(units, options, training)
 
     def _tick(self, tick: Beat) -> None:
         """Some units leave, or begin to."""

@@ -10,19 +10,12 @@ at first its columns K_i. It computes what a layer of the pruned network compute
 At the start W' = W[K_o, K_i], the naively pruned layer; training then lets the removed rows and
 columns of W leak back. In the end (8) is computed once and C, D and W are let go.
 
-Reimplemented from the description and the authors' published training code, which never merges:
-it trains and evaluates the network with C and D in place. Two things differ from it:
-
-- C and D act on the weights, not on the activations: the convolution runs at the pruned width, and
-  function and gradients are the same. A fold costs as much as the layer on about as many output
-  positions (of a whole batch) as it has channels, so it is next to nothing for convolutions and
-  dear for a wide linear layer at the end of a small batch.
-- Every dense layer (convolution or linear) that makes pruned channels has a C, every one that reads
-  them a D; the authors have variants for plain and residual networks and for the MLP of vision
-  transformers, of which this is the common rule. As (8) is exact whatever stands between two
-  layers, it covers attention heads and what a layer norm spans as well. C and D of a grouped
-  convolution have a block a group. All else is cut naively: norms, bare parameters, depthwise and
-  transposed convolutions.
+C and D act on the weights, not on the activations: the convolution runs at the pruned width. A fold
+costs as much as the layer on about as many output positions (of a whole batch) as it has channels,
+so it is next to nothing for convolutions and dear for a wide linear layer at the end of a small
+batch. Every dense layer that makes pruned channels has a C, every one that reads them a D; as (8)
+is exact whatever stands between two layers, that covers attention heads and what a layer norm
+spans. C and D of a grouped convolution have a block a group. All else is cut naively.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ def analyse(
         equal_cost=at_equal_cost(scored),
         ranking=ranking,
         standing=against_best(scored, ranking),
-        noise=cells.noise(scored.averaged),
+        noise=cells.noise(scored.averaged, scored.trials),
         published=ours_and_published(suite, problems, scored.trials),
         footing=stands,
     )

@@ -20,7 +20,7 @@ REGRETS = tuple(f"regret_{100 * share:.0f}" for share in SHARES)
 NORMALISED = tuple(f"{name}_normalised" for name in REGRETS)
 STATISTICS = (*CORRELATIONS, *NORMALISED, *REGRETS)
 PLACE = ["problem", "method"]
-TRIAL = [*PLACE, "base", "repeat"]
+TRIAL = [*PLACE, "base", "repeat", "all_repeats"]
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def analyse_fidelity(
 
 def fidelity_frame(records: Iterable[Record]) -> pd.DataFrame:
     """Finished fidelity trials as one row each: `problem`, `method`, `base`, `repeat`,
-    `STATISTICS`, `ceiling`, `score_s`."""
+    `all_repeats`, `STATISTICS`, `ceiling`, `score_s`."""
     rows = []
     for record in records:
         if record.fidelity is not None and record.costs is not None:

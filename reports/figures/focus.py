@@ -57,21 +57,22 @@ def signed(value: float, decimals: int = 1) -> str:
     return f"{round(value, decimals) + 0.0:.{decimals}f}".replace("-", "−")
 
 
-def mark_below(ax: Axes, rows: pd.DataFrame, looks: Mapping[str, Look]) -> None:
+def mark_below(
+    ax: Axes, rows: pd.DataFrame, x: str, y: str, at: str, looks: Mapping[str, Look], most: int = 5
+) -> None:
     """Triangles at the lower edge for points of curves below it, with the range of their numbers.
 
-    `rows`: columns `method`, `budget`, `cost_percent`, `top1`. Those of one budget share one text;
-    the panel has room for five of these.
+    Of `rows` the columns `x` and `y` are drawn, of each `method`. Equal values of the column `at`
+    stand at one place, and share one text; the panel has room for `most` of these.
     """
     low = ax.get_ylim()[0]
-    below = rows[rows["top1"] < low]
+    below = rows[rows[y] < low]
     for row in below.to_dict("records"):
-        colour = looks[row["method"]].colour
-        ax.plot([row["cost_percent"]], [low], color=colour, marker="v", **_EDGE)
-    places = list(below.groupby("budget", sort=True))
-    for _, of_place in places[:: -max(1, -(-len(places) // 5))]:
-        ends = dict.fromkeys(map(signed, (of_place["top1"].min(), of_place["top1"].max())))
-        place = (of_place["cost_percent"].mean(), low)
+        ax.plot([row[x]], [low], color=looks[row["method"]].colour, marker="v", **_EDGE)
+    places = list(below.groupby(at, sort=True))
+    for _, of_place in places[:: -max(1, -(-len(places) // most))]:
+        ends = dict.fromkeys(signed(one) for one in (of_place[y].min(), of_place[y].max()))
+        place = (of_place[x].mean(), low)
         across = (ax.transData + ax.transAxes.inverted()).transform(place)[0]
         side = "left" if across < 0.1 else "right" if across > 0.9 else "center"
         ax.annotate("–".join(ends), place, (0, 4), ha=side, va="bottom", **_NUMBER)

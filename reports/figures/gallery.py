@@ -20,6 +20,7 @@ from . import (
     paired_differences,
     pareto,
     rank_diagram,
+    recovery_curves,
     widths,
 )
 from .plot import Drawing, Plot, write
@@ -41,6 +42,7 @@ FIGURES: Mapping[str, Plots] = {
     "rank_diagram": rank_diagram.plots,
     "score_cost": partial(pareto.plots, name="score_cost"),
     "training_cost": partial(pareto.plots, name="training_cost"),
+    "recovery_curves": recovery_curves.plots,
     "widths": widths.plots,
 }
 

@@ -47,7 +47,7 @@ def tiled(
 
 
 def grid(
-    data: pd.DataFrame, height: float, x_label: str, y_label: str
+    data: pd.DataFrame, height: float, x_label: str, y_label: str, sharex: bool = True
 ) -> tuple[Figure, list[Panel]]:
     """A row a problem of the data, a column a recovery, as high as so many inches; they wrap where
     either stands alone or rows are many. The lowest and the first of each line name the axes."""
@@ -58,7 +58,7 @@ def grid(
     else:
         places = list(product(problems, recoveries))
     across = min(_ACROSS, len(places)) if wraps else len(recoveries)
-    figure, axes = tiled(len(places), across, height, 0.4, sharex=True)
+    figure, axes = tiled(len(places), across, height, 0.4, sharex=sharex)
     for ax in axes[-across:]:
         ax.tick_params(labelbottom=True)
         ax.set_xlabel(x_label)

@@ -32,8 +32,11 @@ def similarity(units: pd.DataFrame) -> pd.DataFrame:
 
 
 def _scores(units: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """Of each base and repeat [units, methods]."""
-    for _, rows in units.groupby(["base", "repeat"], sort=True):
+    """Of each base and repeat [units, methods]; what stands for all repeats is in each."""
+    of_all = units[units["all_repeats"].astype(bool)]
+    for (base, repeat), rows in units.groupby(["base", "repeat"], sort=True):
+        if repeat:
+            rows = pd.concat([rows, of_all[of_all["base"] == base]])
         yield rows.pivot(index=["group", "unit"], columns="method", values="score")
 
 

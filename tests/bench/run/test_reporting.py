@@ -29,8 +29,8 @@ def test_a_disk_that_fills_while_a_report_is_written_leaves_the_one_before(
     bench: Command, session: Path, tmp_path: Path
 ) -> None:
     results, out = toy.copied(session, tmp_path / "results"), tmp_path / "out"
-    asked = ("report", "toy", "--results", results, "--out", out, "--figures", "costs")
-    before = out / "index.html", out / "figures" / "costs.svg", out / "tables" / "methods.csv"
+    asked = ("report", "toy", "--results", results, "--out", out, "--figures", "widths")
+    before = out / "index.html", out / "figures" / "widths.svg", out / "tables" / "methods.csv"
     for path in before:
         path.parent.mkdir(exist_ok=True, parents=True)
         path.write_bytes(b"as it was")

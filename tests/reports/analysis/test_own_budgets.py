@@ -14,7 +14,7 @@ from reports.analysis.analysis import analyse
 from reports.analysis.cells import by_trial
 from reports.analysis.results import Results
 from reports.build import build_report
-from reports.figures import widths
+from reports.figures import recovery_curves, widths
 from reports.figures.style import looks
 from reports.page.findings import unfinished
 from reports.page.page import render
@@ -77,12 +77,13 @@ def test_each_problem_is_averaged_over_its_own_budgets(mixed: Results) -> None:
 def test_the_tightest_budget_is_each_problems_own(mixed: Results) -> None:
     least = {"resnet20 on digits": 0.3, "vgg-small on digits": 0.05}
     only = [one for one in mixed.records if one.labels.budget == least[one.labels.problem]]
-    at_all = widths.drawn(mixed)
-    assert set(at_all["problem"]) == set(least)
-    labels = [one for one in mixed.expected if one.budget == least[one.problem]]
-    assert at_all.equals(widths.drawn(analyse(mixed.suite, only, labels)))
-    for plot in widths.plots(mixed, looks(mixed.suite, METHODS)):
-        assert "the tightest budget" in plot.caption
+    for module in (widths, recovery_curves):
+        at_all = module.drawn(mixed)
+        assert set(at_all["problem"]) == set(least)
+        labels = [one for one in mixed.expected if one.budget == least[one.problem]]
+        assert at_all.equals(module.drawn(analyse(mixed.suite, only, labels)))
+        for plot in module.plots(mixed, looks(mixed.suite, METHODS)):
+            assert "the tightest budget" in plot.caption
 
 
 def test_the_page_tells_the_budgets_of_each_problem(mixed: Results) -> None:

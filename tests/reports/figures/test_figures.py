@@ -280,7 +280,7 @@ def test_nothing_is_drawn_that_says_nothing(tmp_path: Path) -> None:
     quiet = replace(whole, records=[], trials=whole.trials.assign(images_trained=0))
     names = {one.name for one in plots(quiet)}
     assert "accuracy" not in names
-    assert not names & {"training_cost", "widths-resnet20-on-digits"}
+    assert not names & {"recovery_curves", "training_cost", "widths-resnet20-on-digits"}
     nothing = analyse(whole.suite, [], figure_records.plan(whole.suite))
     assert gallery(nothing, tmp_path / "none") == []
     assert not (tmp_path / "none").exists()

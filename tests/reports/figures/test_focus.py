@@ -61,8 +61,9 @@ def collapsed(shape: dict[str, int], methods: Sequence[int], to: float = 0.2) ->
             return record
         top1 = to + 0.02 * names.index(record.labels.method) + 0.01 * record.labels.base
         top1 = min(top1, 1.0)
+        history = [one.model_copy(update={"validation_top1": top1}) for one in found.history]
         pruned = found.pruned.model_copy(update={"top1": top1})
-        changes = {"pruned": pruned}
+        changes = {"pruned": pruned, "history": history}
         return record.model_copy(update={"measurements": found.model_copy(update=changes)})
 
     made = [changed(one) for one in figure_records.records(suite)]
@@ -91,7 +92,7 @@ def single() -> Results:
 
 @pytest.mark.parametrize(
     ("name", "marked"),
-    [("accuracy_cost", 6), ("score_cost", 3)],
+    [("accuracy_cost", 6), ("recovery_curves", 30), ("score_cost", 3)],
 )
 def test_curves_and_points_far_below_stand_at_the_edge(
     many: Results, name: str, marked: int
