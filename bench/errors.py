@@ -3,12 +3,19 @@
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from traceback import extract_tb
+from traceback import TracebackException, extract_tb
 from typing import Any
 
-from suites.faults import sentence
+from suites.faults import printable, sentence
 
 fault = partial(sentence, Path(__file__).with_name("faults.yaml"))
+
+
+SAID = 2_000  # characters that are kept of what foreign code says
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM, and no KeyboardInterrupt that a plugin raises."""
 
 
 class BenchError(Exception):
@@ -56,4 +63,18 @@ def at_fault(file: Path, error: BaseException) -> str:
     lines = [one.lineno for one in stack if Path(one.filename).resolve() == file.resolve()]
     line = lines[-1] if lines else getattr(error, "lineno", None)
     place = f"{file}, line {line}" if line else str(file)
-    return f"{place}: {type(error).__name__}: {error}"
+    return f"{place}: {type(error).__name__}: {told(error)}"
+
+
+def told(error: BaseException, *, trace: bool = False) -> str:
+    """The message of any exception, or its whole traceback, so that every file can hold it.
+
+    >>> told(ValueError("caf\udce9 " + "x" * 20_000))[:20]
+    'caf\\udce9 xxxxxxxxxx'
+    """
+    try:
+        found = TracebackException.from_exception(error)
+        said = "".join(found.format()) if trace else str(found)
+    except BaseException as other:  # of an exception whose own attributes raise
+        said = f"{type(error).__name__}, which cannot be told ({type(other).__name__})"
+    return printable(said, 10 * SAID if trace else SAID)

@@ -11,6 +11,8 @@ from rich.measure import measure_renderables
 from rich.table import Table
 from rich.text import Text
 
+from suites.faults import printable
+
 Cell = str | Text
 UNBROKEN = 100_000  # columns of what is no terminal
 GAP = 2  # columns between two of a table
@@ -27,16 +29,23 @@ def console_for_people(*, stderr: bool = False) -> Console:
     return Console(highlight=False, stderr=stderr, width=width)
 
 
+def plain(cell: Cell, style: str = "") -> Text:
+    """Text as it is: nothing in it is markup, or obeyed by a terminal."""
+    return Text(printable(cell), style) if isinstance(cell, str) else cell
+
+
 def say(console: Console, *parts: Cell | tuple[str, str], indent: int = 0) -> None:
     """Print parts, some with a style, as one text that is broken between words.
 
-    Nothing in them is markup. A word that is too long, as a path may be, is left whole.
+    Nothing in them is markup, or obeyed by a terminal. A word that is too long, as a path may be,
+    is left whole.
 
     >>> say(Console(width=24), ("so: ", "red"), "a sentence, and /a/path/that/is/much/longer")
     so: a sentence, and
     /a/path/that/is/much/longer
     """
-    for line in Text.assemble(*parts).split("\n", allow_blank=True):
+    styled = (plain(*one) if isinstance(one, tuple) else plain(one) for one in parts)
+    for line in Text.assemble(*styled).split("\n", allow_blank=True):
         offsets, used = [], indent
         for word in _WORD.finditer(line.plain):
             if used > indent and used + cell_len(word[0].rstrip()) > console.width:
@@ -70,7 +79,7 @@ def print_table(console: Console, head: Iterable[str], rows: Iterable[Sequence[C
       needs: weights
     """
     heads = [Text(one, "bold") for one in head]
-    cells = [[Text(one) if isinstance(one, str) else one for one in row] for row in rows]
+    cells = [[plain(one) for one in row] for row in rows]
     endless = console.options.update(width=UNBROKEN)
     columns = [
         measure_renderables(console, endless, one) for one in zip(heads, *cells, strict=True)

@@ -118,6 +118,17 @@ def needed(name: str, options: Mapping[str, Any]) -> Need:
     return needs
 
 
+def draws(name: str, options: Mapping[str, Any]) -> bool:
+    """Whether the scores of a criterion, or of a part of it, are meant to be random.
+
+    Example:
+        >>> draws("inverse", {"of": "random"}), draws("l1", {})
+        (True, False)
+    """
+    parts = parts_of(CATALOG.options(name, options))
+    return find(name).chance or any(draws(one.criterion, one.options) for one in parts)
+
+
 class Part(Options):
     """A criterion inside another, its options filled in, so that equal parts have equal keys."""
 

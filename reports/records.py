@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import operator
+import re
 import statistics
 from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
@@ -54,10 +55,29 @@ class RecordError(ValueError):
     """A file that is no valid record: torn, edited, of another schema, or out of range."""
 
 
+def canonical(value: Any) -> str:
+    """A value in canonical JSON: sorted keys, no spaces, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
 def content_key(identity: Any) -> str:
-    """SHA-256 of canonical JSON: sorted keys, no spaces, no NaN."""
-    text = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    """SHA-256 of canonical JSON."""
+    return hashlib.sha256(canonical(identity).encode()).hexdigest()
+
+
+def joined_key(written: Mapping[str, str]) -> str:
+    """`content_key` of a mapping whose values are in canonical JSON already.
+
+    >>> joined_key({"b": canonical([1]), "a": canonical(0.5)}) == content_key({"a": 0.5, "b": [1]})
+    True
+    """
+    text = ",".join(f'"{name}":{written[name]}' for name in sorted(written))
+    return hashlib.sha256(f"{{{text}}}".encode()).hexdigest()
+
+
+def is_key(text: str) -> bool:
+    """Whether that may be a record's key: what comes from elsewhere becomes a path."""
+    return re.fullmatch("[0-9a-f]{64}", text) is not None
 
 
 def budget_words(cost: str | None, budget: float | None) -> str:
@@ -82,7 +102,9 @@ class Labels(_Frozen):
     cost: Axis | None  # what the budget is given on; None where nothing is cut
     budget: float | None  # share of that cost kept, or the selector's threshold; in (0, 1]
     base: int
-    repeat: int
+    repeat: int  # 0 of one that stands for all
+    # Of a method that looks at no image, draws nothing and is not trained: whatever the repeat
+    all_repeats: bool = Field(default=False, exclude_if=operator.not_)
     matched_to: str | None = None  # a control with the layer widths of that method
 
     @property
@@ -298,6 +320,8 @@ class Costs(_Frozen):
     phases_s: Seconds = 0.0  # training before recovery
     recovery_s: Seconds
     total_s: Seconds
+    # Key of the record of an equal network, whose recovery and test these are
+    equal_to: str | None = Field(default=None, exclude_if=lambda x: x is None)
 
 
 class Failure(_Frozen):
@@ -434,7 +458,7 @@ def _row(record: Record) -> dict[str, Any]:
     timed, scale = found.timed, record.metric.scale
     low, high = timed.interval if timed else (None, None)
     return {
-        **record.labels.model_dump(),
+        **dict(record.labels),
         "problem": record.labels.problem,
         "key": record.key,
         "top1": scale * found.pruned.top1,
@@ -457,7 +481,7 @@ def _row(record: Record) -> dict[str, Any]:
         "latency_low_ratio": low,
         "latency_high_ratio": high,
         "latency_aa_ratio": timed.aa_ratio if timed else None,
-        **costs.model_dump(exclude={"score_peak_bytes"}),
+        **costs.model_dump(exclude={"score_peak_bytes", "equal_to"}),
         "images_scored": found.images_scored,
         "images_phases": sum(found.phases.values()),
         _LAST: sum(found.phases.values()) + found.images_trained,

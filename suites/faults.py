@@ -1,6 +1,7 @@
 """Faults in what people write, put into words: names that are none, values that do not fit."""
 
 import re
+import sys
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
@@ -11,6 +12,26 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+SHOWN = 100  # characters of what somebody gave
+
+
+_UNPRINTABLE = re.compile("[^\\n\\t -~\\xa0-\\ud7ff\\ue000-\\U0010ffff]")
+
+
+def printable(text: str, most: int = sys.maxsize) -> str:
+    r"""The text with escapes for what a terminal would obey and no file can hold, cut visibly.
+
+    >>> print(printable("a\x1b[2J, \ud800, and much more", 24))
+    a\x1b[2J, \ud800, and much…
+    """
+    cut = text if len(text) <= most else text[:most] + "…"
+    return _UNPRINTABLE.sub(lambda one: one[0].encode("unicode_escape").decode(), cut)
+
+
+def shown(value: object) -> str:
+    """What was given, as it is shown to whoever gave it."""
+    return printable(repr(value), SHOWN)
+
 
 def meant(name: str, known: Iterable[str]) -> str:
     """Near matches of a misspelt name, as a part of a sentence; "" where there are none.
@@ -19,7 +40,7 @@ def meant(name: str, known: Iterable[str]) -> str:
     ' (did you mean taylor?)'
     """
     by_small = {one.lower(): one for one in known}
-    near = [by_small[one] for one in get_close_matches(name.lower(), by_small, n=3)]
+    near = [by_small[one] for one in get_close_matches(name[:SHOWN].lower(), by_small, n=3)]
     return f" (did you mean {' or '.join(near)}?)" if near else ""
 
 
@@ -31,7 +52,8 @@ def no_such(what: str, name: str, known: Iterable[str]) -> str:
     """
     names = list(known)
     return (
-        f"there is no {what} {name!r}{meant(name, names)}; there are {', '.join(names) or 'none'}"
+        f"there is no {what} {shown(name)}{meant(name, names)}; "
+        f"there are {', '.join(names) or 'none'}"
     )
 
 
@@ -53,7 +75,8 @@ def none_of(key: str, what: str, names: Iterable[str], known: Sequence[str]) -> 
     """A sentence about each name given at a key that is none of those that the suite has."""
     for name in names:
         if name not in known:
-            yield f"{key}: {name!r} is none of the {what}{meant(name, known)}: {', '.join(known)}"
+            there = f"{what}{meant(name, known)}: {', '.join(known)}"
+            yield f"{key}: {shown(name)} is none of the {there}"
 
 
 def explained(error: ValidationError, kind: type[BaseModel]) -> str:
@@ -65,7 +88,7 @@ def faults_in(error: ValidationError, kind: type[BaseModel]) -> Iterator[str]:
     """A sentence about each fault of a section."""
     for fault in error.errors():
         key = ".".join(str(part) for part in fault["loc"])
-        given = f" = {fault['input']!r}" if not isinstance(fault["input"], dict | list) else ""
+        given = f" = {shown(fault['input'])}" if not isinstance(fault["input"], dict | list) else ""
         if fault["type"] == "extra_forbidden":
             allowed = _keys_at(kind, fault["loc"][:-1])
             hint = meant(str(fault["loc"][-1]), allowed)

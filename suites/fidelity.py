@@ -1,13 +1,13 @@
 """The other kind of suite: how well criteria predict what they claim to predict."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import product
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from .faults import fault
-from .schema import Analysis, AnySuite, Suite
+from .schema import AnySuite
 from .section import Section
 
 _OF_COMPARISONS = ("iterative", "scope", "matched", "prepare", "procedure", "finetuning")
@@ -34,24 +34,6 @@ class FidelitySuite(AnySuite):
     kind: Literal["fidelity"]
     fidelity: FidelitySpec = FidelitySpec()
     analysis: FidelityAnalysis = FidelityAnalysis()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _nothing_leaves(cls, given: Any) -> Any:
-        """Keys of a comparison are told apart from misspelt ones."""
-        if not isinstance(given, Mapping):
-            return given
-        analysis = given.get("analysis")
-        keys = [key for key in Suite.model_fields if key not in cls.model_fields and key in given]
-        if isinstance(analysis, Mapping):
-            keys += [
-                f"analysis.{key}"
-                for key in Analysis.model_fields
-                if key not in FidelityAnalysis.model_fields and key in analysis
-            ]
-        if keys:
-            raise ValueError(fault("fidelity_keys", keys=", ".join(keys)))
-        return given
 
     def faults(self) -> Iterator[str]:
         yield from super().faults()

@@ -1,11 +1,17 @@
-"""Reading YAML: safe, and strict about keys that are given twice."""
+"""Reading YAML: safe, of bounded size, and strict about keys that are given twice."""
 
 import math
-from collections.abc import Hashable, Iterable
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from .faults import fault, printable, shown
+
+# The most that is read of one document; what aliases stand for counts as often as they do.
+CHARACTERS, VALUES, DEPTH = 200_000, 50_000, 40
 
 
 class SuiteError(ValueError):
@@ -23,57 +29,81 @@ class SuiteError(ValueError):
 class _Loader(yaml.SafeLoader):
     """SafeLoader that refuses duplicate keys instead of keeping the last one."""
 
+    _merged = 0
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        super().flatten_mapping(node)
+        self._merged += len(node.value)  # before another mapping takes them over
+        if self._merged > VALUES:
+            raise SuiteError(fault("too_many", most=VALUES))
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [
-            self.construct_object(key, deep=True)
-            for key, _ in node.value
-            if key.tag != "tag:yaml.org,2002:merge"
-        ]
-        for key in keys:
-            if keys.count(key) > 1:
+        given = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        content = super().construct_mapping(node, deep)
+        for key, times in Counter(self.construct_object(one, deep=True) for one in given).items():
+            if times > 1:
                 line = node.start_mark.line + 1
-                raise SuiteError(f"the key {key!r} stands twice in the mapping at line {line}")
-        return super().construct_mapping(node, deep)
+                raise SuiteError(f"the key {shown(key)} stands twice in the mapping at line {line}")
+        return content
 
 
 def parse_yaml(text: str, source: str) -> Any:
     """Parse one document; `source` is how errors name it."""
     try:
-        content = yaml.load(text, Loader=_Loader)
-        return _plain(content, "")
+        if len(text) > CHARACTERS:
+            raise SuiteError(f"more than {CHARACTERS:,} characters, which no suite needs")
+        return _plain(yaml.load(text, Loader=_Loader), "", iter(range(VALUES)), 0)
     except SuiteError as error:
         raise SuiteError(f"{source}: {error}") from None
-    except yaml.YAMLError as error:
-        raise SuiteError(f"{source}: not valid YAML: {error}") from error
     except RecursionError:
         raise SuiteError(f"{source}: nested too deeply, or inside itself") from None
+    except Exception as error:  # also of what is not as its tag says: `!!int x`, a 31st of June
+        raise SuiteError(f"{source}: not valid YAML: {error}") from error
 
 
-def _plain(value: Any, key: str) -> Any:
-    """A copy in which nothing is shared (by an alias), of only what JSON can say.
+def _plain(value: Any, key: str, left: Iterator[int], depth: int) -> Any:
+    """A copy in which nothing is shared (by an alias), of only what JSON and a screen can show.
 
-    YAML also knows dates, bytes, sets and infinity.
+    YAML also knows dates, bytes, sets, infinity, integers of any length and characters that are
+    none. `left` has an item for each value that may still come.
     """
-    if isinstance(value, dict):
-        return {
-            name: _plain(inner, f"{key}.{name}" if key else str(name))
-            for name, inner in value.items()
-        }
-    if isinstance(value, list):
-        return [_plain(inner, f"{key}.{at}" if key else str(at)) for at, inner in enumerate(value)]
+    if next(left, None) is None:
+        raise SuiteError(fault("too_many", most=VALUES))
+    if depth > DEPTH:
+        raise RecursionError
+    if isinstance(value, dict | list):
+        pairs = value.items() if isinstance(value, dict) else enumerate(value)
+        inner = {}
+        for name, one in pairs:
+            _refuse(name, f"a key in {key}" if key else "a key")
+            place = f"{key}.{name}" if key else str(name)
+            inner[name] = _plain(one, place, left, depth + 1)
+        return inner if isinstance(value, dict) else [*inner.values()]
+    _refuse(value, key)
+    return value
+
+
+def _refuse(value: Any, key: str) -> None:
+    if isinstance(value, str) and printable(value) != value:
+        raise SuiteError(f"{key} = {shown(value)}: characters that cannot be printed")
+    if isinstance(value, int) and abs(value) >= 2**63:
+        raise SuiteError(f"{key}: a number of {value.bit_length()} bits; at most 63 are allowed")
     if isinstance(value, float) and not math.isfinite(value):
         raise SuiteError(f"{key} = {value}: only finite numbers are allowed")
     if not isinstance(value, str | int | float | None):
         raise SuiteError(
-            f"{key} = {value!r}: a {type(value).__name__}; allowed are text (in quotes, where it "
-            "looks like a date), numbers, true, false, null, lists and mappings"
+            f"{key} = {shown(value)}: a {type(value).__name__}; allowed are text (in quotes, where "
+            "it looks like a date), numbers, true, false, null, lists and mappings"
         )
-    return value
 
 
 def read_yaml(path: Path) -> Any:
     """Read one YAML file."""
     try:
-        return parse_yaml(path.read_text(encoding="utf-8"), str(path))
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise OSError("it is no file")
+        with path.open(encoding="utf-8") as file:
+            text = file.read(CHARACTERS + 1)
     except (OSError, UnicodeDecodeError) as error:
         raise SuiteError(f"{path}: cannot be read: {error}") from error
+    return parse_yaml(text, str(path))

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Discriminator, Field, Tag, ValidationError, mod
 from .faults import explained, no_such
 from .files import read_yaml
 from .protocol import Rewind, Scope
-from .section import ByName, Chosen, Section, Slug
+from .section import ByName, Chosen, Section, Several, Slug
 
 T = TypeVar("T")
 ByBudget = Annotated[  # or one for each budget, by the number that the suite writes
@@ -24,7 +24,7 @@ ByBudget = Annotated[  # or one for each budget, by the number that the suite wr
 class IterativeSpec(Section):
     """Score, remove a little, score again."""
 
-    steps: ByBudget[Annotated[int, Field(ge=1)]]
+    steps: ByBudget[Several]
     # How the cost falls; quadratic: as it does where widths fall linearly
     schedule: Literal["linear", "quadratic", "geometric"] = "linear"
     # Share of the cost that all steps lead to, of which those up to the last budget are taken;
@@ -113,7 +113,7 @@ class MethodSpec(Section):
         if not isinstance(given, Mapping) or "preset" not in given:
             return given
         name = given["preset"]
-        if name not in presets:
+        if str(name) not in presets:
             raise ValueError(no_such("preset", str(name), presets))
         rest = {key: value for key, value in given.items() if key != "preset"}
         preset = dict(presets[name])

@@ -8,8 +8,8 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from .faults import no_such
-from .files import SuiteError, parse_yaml
+from .faults import SHOWN, no_such, printable, shown
+from .files import DEPTH, SuiteError, parse_yaml
 
 PAPER = "paper"  # the file as it stands, where that is a paper's experiment
 
@@ -66,12 +66,14 @@ def set_dotted(place: Any, dotted: str, value: Any, source: str, name: str = "")
         SuiteError: it leads nowhere; `source` is how the message names where it was given.
     """
     first, _, rest = dotted.partition(".")
+    if rest.count(".") > DEPTH:
+        raise SuiteError(f"{source}: leads deeper than {DEPTH} levels")
     if isinstance(place, list):
         keys: list[Any] = _positions(place, first, rest, source)
     elif isinstance(place, dict):
         keys = [first]
     else:
-        raise SuiteError(f"{source}: {name} is {place!r}, it has no {first!r} inside")
+        raise SuiteError(f"{source}: {name} is {shown(place)}, it has no {shown(first)} inside")
     for key in keys:
         if not rest:
             place[key] = deepcopy(value)
@@ -87,11 +89,16 @@ def _positions(place: Sequence[Any], part: str, rest: str, source: str) -> list[
     if part == "*":
         having = [at for at, one in enumerate(place) if isinstance(one, dict) and section in one]
         if not having:
-            raise SuiteError(f"{source}: none of a list of {len(place)} has {section!r} inside")
+            raise SuiteError(
+                f"{source}: none of a list of {len(place)} has {shown(section)} inside"
+            )
         return having
-    if part.isdecimal() and int(part) < len(place):
-        return [int(part)]
-    raise SuiteError(f"{source}: {part!r} is no position in a list of {len(place)}, nor * for all")
+    numbers = [str(at) for at in range(len(place))]
+    if part in numbers:
+        return [numbers.index(part)]
+    raise SuiteError(
+        f"{source}: {shown(part)} is no position in a list of {len(place)}, nor * for all"
+    )
 
 
 def overridden(content: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
@@ -103,9 +110,10 @@ def overridden(content: dict[str, Any], overrides: Sequence[str]) -> dict[str, A
     copy = deepcopy(content)
     for override in overrides:
         key, equals, text = override.partition("=")
+        source = f"--set {printable(override, SHOWN)}"
         if not equals or not key:
-            raise SuiteError(f"--set {override}: expected key=value, as in calibration.images=64")
-        set_dotted(copy, key.strip(), parse_yaml(text, f"--set {override}"), f"--set {override}")
+            raise SuiteError(f"{source}: expected key=value, as in calibration.images=64")
+        set_dotted(copy, key.strip(), parse_yaml(text, source), source)
     return copy
 
 

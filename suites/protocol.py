@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Annotated, Any, Literal
@@ -9,9 +10,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from .faults import meant
-from .section import Section
+from .section import MOST, Section
 
 Share = Annotated[float, Field(gt=0, le=1)]
+Some = Field(min_length=1, max_length=MOST)  # as many entries of a list
+Shares = Annotated[list[Share], Some]
 # What a budget keeps a share of; a threshold is a setting of a selector's knob.
 Axis = Literal["macs", "params", "channels", "weights", "threshold", "latency", "memory"]
 Runtime = Literal["eager", "compile", "onnxruntime", "openvino"]
@@ -46,8 +49,8 @@ class Measure(Section):
 
     # Runtimes; none: nothing is measured but operation counts
     deployed: list[Runtime] = Field(default=["eager"])
-    batch: list[Annotated[int, Field(ge=1)]] = Field(default=[1, 64], min_length=1)
-    threads: list[Annotated[int, Field(ge=1)]] = Field(default=[1], min_length=1)
+    batch: list[Annotated[int, Field(ge=1)]] = Field(default=[1, 64], min_length=1, max_length=100)
+    threads: list[Annotated[int, Field(ge=1)]] = Field(default=[1], min_length=1, max_length=100)
 
     def faults(self) -> Iterator[str]:
         for key, given in self:
@@ -70,18 +73,18 @@ class Budgets(Section):
     `threshold` is the selectors' own knob; what that costs is found, not asked for.
     """
 
-    macs: list[Share] | None = Field(default=None, min_length=1)
-    params: list[Share] | None = Field(default=None, min_length=1)
+    macs: Shares | None = None
+    params: Shares | None = None
     # Of all prunable channels, whatever each costs
-    channels: list[Share] | None = Field(default=None, min_length=1)
+    channels: Shares | None = None
     # Of all weights of convolutions and linear layers
-    weights: list[Share] | None = Field(default=None, min_length=1)
-    speedup: list[Annotated[float, Field(ge=1)]] | None = Field(default=None, min_length=1)
-    threshold: list[Share] | None = Field(default=None, min_length=1)
+    weights: Shares | None = None
+    speedup: Annotated[list[Annotated[float, Field(ge=1)]], Some] | None = None
+    threshold: Shares | None = None
     # Where `measure` says first, eager by default
-    latency: list[Share] | None = Field(default=None, min_length=1)
+    latency: Shares | None = None
     # Of weights and of activations held at once
-    memory: list[Share] | None = Field(default=None, min_length=1)
+    memory: Shares | None = None
 
     def faults(self) -> Iterator[str]:
         if len(self.model_dump(exclude_none=True)) != 1:
@@ -202,12 +205,15 @@ UNTUNED = (
 )  # fmt: skip
 
 
+COMBINATIONS = 10_000  # that settings are drawn from
+
+
 class Tune(Section):
     """Finetuning by as many settings for every method, of which validation chooses one."""
 
     trials: int = Field(ge=2)  # settings tried, drawn without replacement, alike for all methods
     # Values of the recipe's keys, of which all combinations are drawn
-    over: dict[str, list[Any]] = Field(min_length=1)
+    over: dict[str, Annotated[list[Any], Some]] = Field(min_length=1)
 
     def faults(self) -> Iterator[str]:
         for key, values in self.over.items():
@@ -215,10 +221,11 @@ class Tune(Section):
                 yield f"over: by {key} settings would cost unequally, so that is not tuned"
             elif any(one in values[:at] for at, one in enumerate(values)):
                 yield f"over.{key} = {values}: each value once, or it is tried and paid for twice"
-        if self.trials > len(self.grid):
+        size = math.prod(map(len, self.over.values()))
+        if not self.trials <= size <= COMBINATIONS:
             yield (
-                f"trials = {self.trials}, but `over` has {len(self.grid)} combinations; give it "
-                "more values, or lower trials"
+                f"trials = {self.trials}, and `over` has {size} combinations; give at least as "
+                f"many as trials, and at most {COMBINATIONS}"
             )
 
     @property
@@ -287,6 +294,16 @@ class RecoverySpec(Section):
         return name + (f"-tuned{self.tune.trials}" if self.tune else "")
 
 
+class Evaluation(Section):
+    """How networks are run to be measured on validation and test images."""
+
+    precision: Literal["bf16"] | None = None  # of passes forward; default: float32
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return self.model_dump(exclude_defaults=True)
+
+
 class Calibration(Section):
     """The images that criteria may look at, drawn from train."""
 
@@ -294,11 +311,18 @@ class Calibration(Section):
     batch_size: int = Field(default=64, ge=1)
     augment: bool = False  # with the dataset's random crops, mirrored
     like: str | None = None  # a recipe, whose augmentation, erasing and mixing they get
+    # Of passes forward and backward; default: float32, which second derivatives always have
+    precision: Literal["bf16"] | None = None
 
     def faults(self) -> Iterator[str]:
         if self.augment and self.like:
             yield f"augment: true beside like: {self.like}, which says how; leave augment out"
 
+    @property
+    def half(self) -> bool:
+        return self.precision is not None
+
     def keyed(self, alteration: Section) -> dict[str, Any]:
         """Which images these are, for keys: what is done to them in place of a recipe's name."""
-        return {"images": self.images, "batch_size": self.batch_size, **alteration.identity}
+        said = {"precision": self.precision} if self.half else {}
+        return {"images": self.images, "batch_size": self.batch_size, **alteration.identity, **said}

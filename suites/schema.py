@@ -14,6 +14,7 @@ from .protocol import (
     Budgets,
     Calibration,
     Deployment,
+    Evaluation,
     Measure,
     RecoverySpec,
     Rewind,
@@ -21,9 +22,10 @@ from .protocol import (
     pattern,
 )
 from .recipe import Alteration, Recipe, named_recipes
-from .section import ByName, Section, Slug, refuse_twice
+from .section import MOST, ByName, Section, Several, Slug, refuse_twice
 
 REHEARSAL = "smoke"  # the scale that only shows that everything works
+TRIALS = 200_000  # the most of a suite; their plan alone takes a minute
 
 
 class Analysis(Section):
@@ -48,13 +50,13 @@ class AnySuite(Section):
 
     suite: Slug
     description: str = ""
-    datasets: list[Annotated[DatasetSpec, ByName]] = Field(min_length=1)
-    models: list[Annotated[ModelSpec, ByName]] = Field(min_length=1)
-    methods: list[MethodSpec] = Field(min_length=1)
-    bases: int = Field(default=3, ge=1)
+    datasets: list[Annotated[DatasetSpec, ByName]] = Field(min_length=1, max_length=MOST)
+    models: list[Annotated[ModelSpec, ByName]] = Field(min_length=1, max_length=MOST)
+    methods: list[MethodSpec] = Field(min_length=1, max_length=MOST)
+    bases: Several = 3
     # Number of the first; bases of other numbers have other seeds
-    first_base: int = Field(default=0, ge=0)
-    repeats: int = Field(default=1, ge=1)
+    first_base: int = Field(default=0, ge=0, le=10**9)
+    repeats: Several = 1
     # Whether each base draws a train/validation split of its own; default: bases of fresh weights
     # do, those of given weights share one
     splits: Literal["per_base", "fixed"] | None = None
@@ -66,8 +68,15 @@ class AnySuite(Section):
     at_scale: str = ""  # which of its scales was applied; `--scale` says so, not the file
 
     def faults(self) -> Iterator[str]:
+        if self.size > TRIALS:
+            yield fault("too_large", size=self.size, most=TRIALS)
         for check in (self._consistent, self._changed, self._somewhere, self._trainable):
             yield from check()
+
+    @property
+    def size(self) -> int:
+        """About as many trials as it has."""
+        return len(self.problems) * self.bases * self.repeats * len(self.method_names)
 
     def _consistent(self) -> Iterator[str]:
         if self.at_scale and self.at_scale not in self.scales:
@@ -219,10 +228,11 @@ class Suite(AnySuite):
     kind: Literal["comparison"] = "comparison"
     budgets: Budgets
     recoveries: list[RecoverySpec] = Field(
-        default=[RecoverySpec(kind="none")], min_length=1, validate_default=True
+        default=[RecoverySpec(kind="none")], min_length=1, max_length=MOST, validate_default=True
     )
     selection: SelectionSpec = SelectionSpec()
     measure: Measure = Measure()  # latency, memory, files; of masks there is nothing to time
+    evaluation: Evaluation = Evaluation()
     train_accuracy: bool = False  # evaluate on the training split as well, without augmentation
     keep: Literal["networks"] | None = None  # the pruned network of every trial, beside its record
     analysis: Analysis
@@ -234,6 +244,12 @@ class Suite(AnySuite):
         checks += [self._fits_its_axis, self._patterns_fit, self._one_axis, self._modelled]
         for check in checks:
             yield from check()
+
+    @property
+    def size(self) -> int:
+        """About as many trials as it has."""
+        budgets = max(len(self.budgets_of(one).kept) for one in self.models)
+        return super().size * budgets * len(self.recoveries)
 
     def _comparable(self) -> Iterator[str]:
         refuse_twice("recoveries", [one.name for one in self.recoveries])

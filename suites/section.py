@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Self
 
@@ -9,6 +10,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 # A section that a name alone may stand for.
 ByName = BeforeValidator(lambda given: {"name": given} if isinstance(given, str) else given)
+Several = Annotated[int, Field(ge=1, le=10_000)]  # of what a suite counts: bases, repeats, steps
+MOST = 1_000  # entries of a list
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._~+=-]{0,79}$")]
 
 
@@ -42,7 +45,7 @@ class Chosen(Section):
 
 def refuse_twice(what: str, names: Sequence[str], key: str = "as") -> None:
     """Names in tables and paths stand for one thing each; at `key` others can be given."""
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, times in Counter(names).items() if times > 1)
     if twice:
         raise ValueError(f"{what}: {', '.join(twice)} occurs twice; name one with `{key}`")
 

@@ -143,7 +143,7 @@ def trial_runs(results: Path) -> list[str]:
 
 # --- the command --------------------------------------------------------------------------------
 
-COMMAND = [sys.executable, "-c", "from bench.command.cli import main; main()"]
+COMMAND = [sys.executable, "-c", "from bench.command.entry import main; main()"]
 CHECKOUT = Path(__file__).resolve().parent.parent
 VECTORS = CHECKOUT / "tests" / "vectors"
 
@@ -176,6 +176,10 @@ def bench(*arguments: object, **more: str) -> subprocess.CompletedProcess[str]:
 def _heed_interrupts() -> None:
     """A shell starts what it puts in the background deaf to Ctrl-C, and children inherit that."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+# What processes of workers are called: local ones, Ray's, and submitit's.
+WORKERS = ("spawn_main", "ray::_called", "submitit.core._submit")
 
 
 class Running:
@@ -215,7 +219,7 @@ class Running:
         for child in self.children():
             with contextlib.suppress(psutil.NoSuchProcess):
                 alive = child.status() != psutil.STATUS_ZOMBIE
-                if alive and "spawn_main" in " ".join(child.cmdline()):
+                if alive and any(one in " ".join(child.cmdline()) for one in WORKERS):
                     found.append(child)
         return found
 

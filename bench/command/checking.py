@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-import yaml
 from rich.console import Console
 
 from criteria import criteria, find
+from suites.files import parse_yaml
 from suites.problem import ModelSpec
 
 from ..errors import BenchError
 from ..plan.plugins import load_plugins
-from ..terminal import print_table, say
+from ..terminal import plain, print_table, say
 
 
 def show_checks(console: Console, name: str, plugins: Sequence[Path], results: Path) -> int:
@@ -33,7 +33,7 @@ def show_checks(console: Console, name: str, plugins: Sequence[Path], results: P
         names = [find(name).name] if name else names
     code = 0
     for criterion in names:
-        with console.status(f"checking {criterion}") as status:
+        with console.status(plain(f"checking {criterion}")) as status:
             # A step is on the moving line of a terminal, or a line of a log.
             tell = status.update if console.is_terminal else partial(say, console)
             findings = findings_of(criterion, results, tell)
@@ -56,12 +56,12 @@ def show_network(
     Raises:
         BenchError, CriteriaError: it cannot be built or traced, or is not cut rightly.
     """
-    with console.status(f"building {name}"):
+    with console.status(plain(f"building {name}")):
         from ..conformance.network import built, facts, unscored
 
         load_plugins(plugins)
         pairs = (one.partition("=") for one in options)
-        given = {key: yaml.safe_load(value) for key, _, value in pairs}
+        given = {key: parse_yaml(value, f"--option {key}") for key, _, value in pairs}
         network = built(ModelSpec(name=name, options=given), *shape, task=task)
     groups = network.structure.groups
     rows = [

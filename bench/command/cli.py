@@ -1,5 +1,6 @@
 """The command: each verb a thin wrapper over a function; heavy imports wait until wanted."""
 
+import gc
 import os
 import signal
 import sys
@@ -11,14 +12,15 @@ import typer
 
 from criteria.errors import CriteriaError
 from reports.formats import counted
+from suites.faults import printable
 from suites.files import SuiteError
 
-from ..errors import BenchError, StoreError
+from ..errors import SAID, BenchError, Interrupted, StoreError
 from ..plan.plugins import load_plugins
 from ..run.declaring import footing_of
 from ..run.reporting import compare_methods, finished, saying_damage, write_report
 from ..store.store import Store
-from ..terminal import console_for_people, say
+from ..terminal import console_for_people, plain, say
 from .arguments import (
     DATA,
     RESULTS,
@@ -111,6 +113,7 @@ def run(
     loaders: Annotated[int | None, option("run.loaders")] = None,
     executor: Annotated[str, option("run.executor")] = "local",
     timeout: Annotated[float | None, option("run.timeout")] = None,
+    slurm: Annotated[list[str], option("run.slurm")] = [],  # noqa: B006
     shard: Annotated[str, option("run.shard")] = "",
     retry_failed: Annotated[bool, option("run.retry_failed")] = False,
     allow_untrained: Annotated[bool, option("run.allow_untrained")] = False,
@@ -137,6 +140,7 @@ def run(
         trial=trial,
         executor=executor,
         timeout_s=timeout,
+        slurm=tuple(slurm),
         shard=shard,
         retry_failed=retry_failed,
         allow_untrained=allow_untrained,
@@ -168,6 +172,30 @@ def status(chosen: _OneOrAll, watch: Annotated[bool, option("status.watch")] = F
             show_all(console, store)
         else:
             raise typer.BadParameter("options are of one suite; give its name")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _AnySuite(ChosenSuite):
+    name: Annotated[str, option("explain.name")] = ""
+
+
+@app.command()
+@takes_suite
+def explain(chosen: _AnySuite, trial: Annotated[list[str], argument("explain.trial")]) -> None:
+    """Say what a trial is made of, what it took, what came of it, and how to run it alone."""
+    from .explain import show_trial
+
+    store = Store(chosen.results)
+    with saying_damage(store, console):
+        show_trial(console, store, " ".join(trial), chosen.outlines(console))
+
+
+@app.command()
+def doctor(results: Results = RESULTS) -> None:
+    """Look at all that may stand in the way of a run: machine, disk, results, MLflow."""
+    from .doctor import show_findings
+
+    raise typer.Exit(show_findings(console, Store(results)))
 
 
 @app.command()
@@ -309,7 +337,7 @@ def pull(
     from ..tracking import pull as pull_records
 
     store = Store(results)
-    with store.lock(), saying_damage(store, console), console.status(f"asking {source}"):
+    with store.lock(), saying_damage(store, console), console.status(plain(f"asking {source}")):
         pulled = pull_records(store, suite, source)
     say(console, f"{pulled.written} records fetched, {pulled.here} of {pulled.found} were here")
     for fault in pulled.faults:
@@ -363,13 +391,19 @@ def check(
     raise typer.Exit(show_checks(console, name, plugin, results))
 
 
+def _interrupt(number: int, frame: object) -> None:
+    raise Interrupted
+
+
 def main() -> None:
     """Entry point: faults of input are one message and an exit code, never a traceback."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    gc.set_threshold(20_000)  # plans and records live to the end: looking for garbage took half
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     try:
         app()
-    except (BenchError, CriteriaError, SuiteError) as error:
-        say(complaints, ("error:", "bold red"), f" {error}")
+    except (BenchError, CriteriaError, SuiteError, OSError) as error:
+        say(complaints, ("error:", "bold red"), f" {printable(str(error), SAID)}")
         raise SystemExit(getattr(error, "exit_code", 2)) from None
     except (KeyboardInterrupt, SystemExit) as end:
         if isinstance(end, SystemExit) and end.code != 130:  # 130: typer has met the interrupt

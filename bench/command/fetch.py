@@ -17,7 +17,7 @@ from ..errors import BenchError, ModelError
 from ..models.checkpoint import checkpoint_file, local_checkpoint
 from ..models.registry import TORCHVISION
 from ..store.sealed import file_sha256
-from ..terminal import say
+from ..terminal import plain, say
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def fetch_all(wanted: list[Requirement], console: Console) -> int:
     """Get what can be got, a line for each thing; returns 0, or 1 where something is missing."""
     missing = []
     for requirement in wanted:
-        with console.status(f"looking for {requirement}"):
+        with console.status(plain(f"looking for {requirement}")):
             state, why = fetch(requirement)
         say(console, f"{state:8} {requirement}")
         if state == "missing":

@@ -16,8 +16,10 @@ def show_status(console: Console, planned: Outline, store: Store) -> None:
     Raises:
         BenchError: nothing of the suite has been recorded there.
     """
-    needed, course = planned.needed(finished(planned, store))
-    records = needed.records(store)
+    records = finished(planned, store)
+    needed, course = planned.needed(records)
+    keys = {trial.key for trial in needed.trials}
+    records = [one for one in records if one.key in keys]
     counts: dict[str, Counter[str]] = {}
     for trial in needed.trials:
         counts.setdefault(trial.labels.method, Counter())["trials"] += 1

@@ -6,7 +6,7 @@ import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -46,6 +46,11 @@ class Dataset:
     def classes(self) -> int:
         """How many classes an output has."""
         return self.shape[self.task.sizes[0]]
+
+    def worked(self, **how: Any) -> Self:
+        """The same samples, on which networks work otherwise: fields of `Images`."""
+        parts = ("train", "validation", "test")
+        return replace(self, **{name: replace(getattr(self, name), **how) for name in parts})
 
     def noise(self) -> Tensor:
         """Two inputs of noise, to trace and to verify with: no data is looked at."""

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain, pairwise
+from typing import Literal
 
 import torch
 from PIL import Image
@@ -36,6 +37,8 @@ class Images:
     """Samples of one split, the `chosen` of more; a subclass says where they come from."""
 
     chosen: Tensor  # their places among all
+    channels_last: bool = False  # how batches lie in memory, whatever their values
+    precision: Literal["bf16"] | None = None  # that networks are evaluated in on them
 
     def __len__(self) -> int:
         return len(self.chosen)
@@ -63,7 +66,8 @@ class Images:
         if generator is not None:
             order = order[torch.randperm(len(order), generator=generator)]
         parts = order.split(batch_size) if len(order) else ()
-        return self._batches(parts, generator, augment, jitter)
+        found = self._batches(parts, generator, augment, jitter)
+        return map(_laid_out, found) if self.channels_last else found
 
     def _batches(
         self, parts: Sequence[Tensor], draw: Draw, augment: Augmentation, jitter: Jitter
@@ -73,6 +77,12 @@ class Images:
     def _batch(self, at: Tensor, draw: Draw, augment: Augmentation, jitter: Jitter) -> Batch:
         """Those at these places, in this order."""
         raise NotImplementedError
+
+
+def _laid_out(batch: Batch) -> Batch:
+    """The batch in channels-last; a clone, as images of one channel pass for that as they are."""
+    images, labels = batch
+    return images.clone(memory_format=torch.channels_last), labels
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,8 @@ class Listing:
                 state = [stat.st_size, stat.st_mtime_ns]
                 if len(of := known.get(name, [])) == 4 and of[:2] == state:
                     return of
+                if not file.is_file():  # a pipe would be waited for
+                    raise ValueError("it is no file")
                 content = file.read_bytes()
                 return [*state, hashlib.sha256(content).hexdigest(), examined(content)]
             except Exception as error:  # whatever a decoder raises

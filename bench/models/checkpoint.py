@@ -115,7 +115,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
             f"checkpoint {path} is broken, or holds objects and code, which are not loaded "
             f"({_headline(error)}); save the state dict alone: torch.save(model.state_dict(), path)"
         ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except Exception as error:  # whatever the bytes make of torch's reader
         raise ModelError(f"checkpoint {path} cannot be read: {_headline(error)}") from error
     state = _unnested(content)
     if state is None:
@@ -128,12 +128,12 @@ def read_state(path: Path) -> dict[str, Tensor]:
     return {re.sub(r"^(module\.)+", "", key): value for key, value in state.items()}
 
 
-def _unnested(content: Any) -> Mapping[str, Tensor] | None:
-    if not isinstance(content, Mapping) or not content:
+def _unnested(content: Any, deep: int = len(NESTS)) -> Mapping[str, Tensor] | None:
+    if not isinstance(content, Mapping) or not content or not deep:
         return None
-    if all(isinstance(value, torch.Tensor) for value in content.values()):
-        return content
-    nested = (_unnested(content[name]) for name in NESTS if name in content)
+    if all(isinstance(one, torch.Tensor) for one in content.values()):
+        return content if all(isinstance(name, str) for name in content) else None
+    nested = (_unnested(content[name], deep - 1) for name in NESTS if name in content)
     return next((state for state in nested if state is not None), None)
 
 

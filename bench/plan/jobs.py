@@ -7,17 +7,17 @@ so suites share whatever they have in common.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from functools import cached_property
+from dataclasses import dataclass, field, fields
+from functools import cache, cached_property
 from operator import attrgetter
 from typing import Any, ClassVar, cast
 
-from reports.records import SCHEMA_VERSION, Labels, content_key
+from reports.records import SCHEMA_VERSION, Labels, canonical, content_key, joined_key
 from suites import Recipe
 from suites.fidelity import FidelitySpec
 from suites.method import IterativeSpec
 from suites.problem import DatasetSpec, ModelSpec
-from suites.protocol import Axis, Calibration, Deployment, Measure, SelectionSpec, Tune
+from suites.protocol import Axis, Calibration, Deployment, Evaluation, Measure, SelectionSpec, Tune
 from suites.recipe import Alteration
 
 from ..pruning.network import Schedule
@@ -27,10 +27,24 @@ from .uses import CriterionSpec, PhaseUse
 ENGINE_VERSION = 3
 
 
+# By the ids of what follows a cut, which hold as long as it is here: that, in canonical JSON.
+_FOLLOWING: dict[tuple[int, ...], tuple[Any, dict[str, str]]] = {}
+
+
+def _written(of: Standpoint | PathJob) -> dict[str, str]:
+    """Its identity, every value in canonical JSON, as many keys share it."""
+    return {name: canonical(one) for name, one in of.identity.items()}
+
+
 class _Job:
     """What every job has, so that whoever runs or counts jobs need not tell them apart."""
 
     kind: ClassVar[str]  # what jobs like it are called where work is shown
+
+    @classmethod
+    @cache
+    def _fields(cls) -> list[str]:
+        return [one.name for one in fields(cast(Any, cls))]
 
     @property
     def alone(self) -> bool:
@@ -44,9 +58,9 @@ class _Job:
 
     def _made(self, *aside: str) -> dict[str, Any]:
         """What this engine makes of the other fields, each by its identity where it has one."""
-        given = {one.name: getattr(self, one.name) for one in fields(cast(Any, self))}
+        given = {name: getattr(self, name) for name in self._fields() if name not in aside}
         return {"engine": ENGINE_VERSION} | {
-            name: getattr(one, "identity", one) for name, one in given.items() if name not in aside
+            name: getattr(one, "identity", one) for name, one in given.items()
         }
 
     @cached_property
@@ -54,10 +68,10 @@ class _Job:
         """SHA-256 of the identity, which names the result in the store."""
         return content_key(self.identity)
 
-    @property
+    @cached_property
     def stands_on(self) -> tuple[Job, ...]:
         """The jobs whose results it takes, shared scores aside; what it is made of comes first."""
-        given = (getattr(self, one.name) for one in fields(cast(Any, self)))
+        given = (getattr(self, name) for name in self._fields())
         needed = (one.base if isinstance(one, Standpoint) else one for one in given)
         return cast("tuple[Job, ...]", tuple(one for one in needed if isinstance(one, _Job)))
 
@@ -90,10 +104,14 @@ class BaseJob(_Job):
     # Its division into train and validation is another than that of other bases.
     own_split: bool = False
     code: str | None = None  # what stands for the code of a network that is none of ours
+    evaluation: Evaluation = field(
+        default_factory=Evaluation
+    )  # of it and of all that is made of it
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        return self._made(*(() if self.code else ("code",)))
+        unsaid = {"code": not self.code, "evaluation": self.evaluation == Evaluation()}
+        return self._made(*(name for name, usual in unsaid.items() if usual))
 
     @property
     def axes(self) -> dict[str, str | int]:
@@ -119,6 +137,7 @@ class _OfBase(_Job):
     code = property(attrgetter("base.code"))
     axes = property(attrgetter("base.axes"))
     split = property(attrgetter("base.split"))
+    evaluation = property(attrgetter("base.evaluation"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,29 +168,46 @@ DenseJob = BaseJob | PreparedJob | EarlyJob
 
 @dataclass(frozen=True, eq=False)
 class Standpoint:
-    """Where scores are taken: a base, as it is or prepared, a repeat, its calibration images."""
+    """Where scores are taken: a base, as it is or prepared, a repeat, its calibration images.
+
+    What looks at no image and draws nothing is the same in every repeat; it stands on a base alone.
+    """
 
     base: DenseJob
-    repeat: int
-    calibration: Calibration
     alteration: Alteration  # what is done to the images
+    # repeat, calibration: None where nothing depends on them
+    repeat: int | None = None
+    calibration: Calibration | None = None
 
     @cached_property
     def identity(self) -> dict[str, Any]:
         return {
             "base": self.base.identity,
             "repeat": self.repeat,
-            "calibration": self.calibration.keyed(self.alteration),
+            "calibration": self.calibration and self.calibration.keyed(self.alteration),
         }
+
+    written = cached_property(_written)
+
+    @property
+    def images(self) -> int:
+        """How many there are to look at."""
+        return self.calibration.images if self.calibration else 0
+
+    @property
+    def half(self) -> bool:
+        """Whether they are looked at in bfloat16."""
+        return self.calibration is not None and self.calibration.half
 
     @property
     def axes(self) -> dict[str, str | int]:
-        return {**self.base.axes, "repeat": self.repeat}
+        return self.base.axes | ({} if self.repeat is None else {"repeat": self.repeat})
 
     def score_key(self, criterion: CriterionSpec, per_weight: bool = False) -> str:
         """Key of a criterion's scores; those of channels and of single weights are others."""
         of = "weights" if per_weight else "channels"
-        return content_key({**self.identity, "criterion": criterion.identity, "of": of})
+        own = {"criterion": canonical(criterion.identity), "of": canonical(of)}
+        return joined_key(self.written | own)
 
 
 @dataclass(frozen=True, eq=False)
@@ -252,9 +288,11 @@ class PathJob(_ByCriterion):
         aside = () if self.deployment else ("deployment",)
         return self.at.identity | self._made("at", "budgets", *aside) | {"visited": visited}
 
+    written = cached_property(_written)
+
     @cached_property
     def key(self) -> str:
-        return content_key({**self.identity, "budgets": list(self.budgets)})
+        return joined_key(self.written | {"budgets": canonical(self.budgets)})
 
     @property
     def alone(self) -> bool:
@@ -272,7 +310,7 @@ class PathJob(_ByCriterion):
     @property
     def takes_scores(self) -> tuple[str, ...]:
         scored_before = self.procedure is None or self.procedure.follows
-        return super().takes_scores if self.iterative is None and scored_before else ()
+        return super().takes_scores if scored_before else ()
 
     @property
     def schedule(self) -> Schedule | None:
@@ -314,7 +352,15 @@ class TrialJob(_Job):
     """Cut at one budget, recover, measure, write the record."""
 
     kind: ClassVar[str] = "trials"
+    _aside: ClassVar = (
+        "path",
+        "at",
+        "timing",
+        "labels",
+        "keep",
+    )  # said otherwise, or deciding nothing
     path: PathJob
+    at: Standpoint  # its path's, or where all repeats share that, the one that its recovery has
     budget: float
     recovery: str
     recipe: Recipe | None  # of a recovery that finetunes
@@ -331,16 +377,34 @@ class TrialJob(_Job):
     keep: bool = False  # whether its network is kept, which decides nothing of its record
 
     @property
-    def at(self) -> Standpoint:
-        return self.path.at
+    def identity(self) -> dict[str, Any]:  # not kept: a suite may have many trials
+        return self.path.identity | self.at.identity | self._own
 
-    @cached_property
-    def identity(self) -> dict[str, Any]:
+    @property
+    def _own(self) -> dict[str, Any]:
         measured: bool | dict[str, Any] = self.timing is not None
         if self.timing is not None and self.timing.measure != Measure():
             measured = self.timing.measure.identity
         timed = {"schema": SCHEMA_VERSION, "latency": measured}
-        return self.path.identity | self._made("path", "timing", "labels", "keep") | timed
+        return self._made(*self._aside) | timed
+
+    @cached_property
+    def key(self) -> str:
+        """SHA-256 of the identity, of which trials of one recovery share all but the budget."""
+        shared = (name for name in self._fields() if name not in (*self._aside, "budget"))
+        given = [self.timing and self.timing.measure, *(getattr(self, name) for name in shared)]
+        ids = tuple(map(id, given))
+        if ids not in _FOLLOWING:
+            after = {name: canonical(one) for name, one in self._own.items()}
+            _FOLLOWING[ids] = given, after
+        own = _FOLLOWING[ids][1] | {"budget": canonical(self.budget)}
+        return joined_key(self.path.written | self.at.written | own)
+
+    @property
+    def after_the_cut(self) -> dict[str, Any]:
+        """What of its identity decides, beside the units left, what comes of its cut network."""
+        drawn = {} if self.recovery == "none" else self.at.identity
+        return {"base": self.at.base.identity} | drawn | self._made(*self._aside, "budget")
 
     def __str__(self) -> str:
         return self.labels.brief

@@ -15,7 +15,7 @@ from suites import AnySuite, Case, FidelitySuite, Probe, Recipe, Suite
 from suites.faults import meant
 from suites.method import MethodSpec, PhaseSpec, named_presets
 from suites.problem import ModelSpec
-from suites.protocol import Rewind, pattern
+from suites.protocol import Evaluation, Rewind, pattern
 from suites.section import Chosen
 
 from ..data.known import task_of
@@ -41,11 +41,12 @@ class Maker(Generic[S]):
             self._jobs[key] = make()
         return self._jobs[key]
 
-    def labels(self, probe: Probe, method: str, **more: Any) -> Labels:
-        """The names of a trial."""
+    def labels(self, probe: Probe, at: jobs.Standpoint, method: str, **more: Any) -> Labels:
+        """The names of a trial; one that stands for all repeats is called the first."""
         dataset, model = probe.dataset.title, probe.model.title
-        place: dict[str, Any] = {"dataset": dataset, "model": model, "repeat": probe.repeat}
-        return Labels(suite=self.suite.suite, base=probe.base, method=method, **place, **more)
+        place: dict[str, Any] = {"dataset": dataset, "model": model, "base": probe.base}
+        place |= {"repeat": at.repeat or 0, "all_repeats": at.repeat is None}
+        return Labels(suite=self.suite.suite, method=method, **place, **more)
 
     def criterion(self, method: MethodSpec) -> CriterionSpec:
         key = ("criterion", method.criterion, content_key(method.options))
@@ -91,15 +92,24 @@ class Maker(Generic[S]):
         key = ("phase", kind, spec.model_dump_json(), recipe and recipe.model_dump_json())
         return self.once(key, make)
 
-    def standpoint(self, case: Probe) -> jobs.Standpoint:
+    def standpoint(self, case: Probe, *, repeated: bool = True) -> jobs.Standpoint:
+        """Where a case scores; not `repeated`, where that is the same whatever the repeat."""
         base, suite = self.prepared(case), self.suite
+        own = (case.repeat, suite.calibration_of(case.model)) if repeated else ()
 
         def make() -> jobs.Standpoint:
             alteration = suite.alteration_of(case.dataset, case.model)
             refuse_misfits(alteration, case.dataset, "calibration")
-            return jobs.Standpoint(base, case.repeat, suite.calibration_of(case.model), alteration)
+            return jobs.Standpoint(base, alteration, *own)
 
-        return self.once(("at", id(base), case.repeat), make)
+        return self.once(("at", id(base), *own[:1]), make)
+
+    def varies(self, method: MethodSpec) -> bool:
+        """Whether another repeat scores otherwise: by other images, draws, or a preparation."""
+        if method.prepare is not None:
+            return True
+        one = self.criterion(method)
+        return bool(registry.needed(one.name, one.options)) or registry.draws(one.name, one.options)
 
     def prepared(self, case: Probe) -> jobs.DenseJob:
         """The base, or what the method's preparation makes of it."""
@@ -120,11 +130,10 @@ class Maker(Generic[S]):
             if own := task_of(dataset).code:
                 code = f"{code or ''} {own}"
             own_split = self.suite.own_splits(dataset, model)
-            return jobs.BaseJob(dataset, model, recipe, case.base, checkpoint, own_split, code)
+            how = self.suite.evaluation if isinstance(self.suite, Suite) else Evaluation()
+            return jobs.BaseJob(dataset, model, recipe, case.base, checkpoint, own_split, code, how)
 
-        return self.once(
-            ("base", dataset.model_dump_json(), model.model_dump_json(), case.base), make
-        )
+        return self.once(("base", id(dataset), id(model), case.base), make)
 
 
 class ComparisonMaker(Maker[Suite]):
@@ -134,6 +143,7 @@ class ComparisonMaker(Maker[Suite]):
         suite, recovery = self.suite, case.recovery
         recipe, early = self._training(case, recovery.recipe, recovery.rewind)
         path, base, dense, timing = self.path(case), self.base(case), None, None
+        at = path.at if recovery.kind == "none" else self.standpoint(case)
         if case.model.untrained:  # against its first weights, trained whole by the same recipe
             epochs = recovery.total_epochs or (recipe and recipe.epochs)
             trained = recipe and recipe.model_copy(update={"epochs": epochs})
@@ -144,6 +154,7 @@ class ComparisonMaker(Maker[Suite]):
         own = case.method.finetuning if finetunes else None
         return jobs.TrialJob(
             path=path,
+            at=at,
             budget=case.budget,
             recovery="finetune" if recovery.rewind else recovery.kind,
             recipe=recipe,
@@ -156,6 +167,7 @@ class ComparisonMaker(Maker[Suite]):
             timing=timing,
             labels=self.labels(
                 case,
+                at,
                 case.method_name,
                 recovery=recovery.name,
                 cost=suite.budgets.cost,
@@ -168,9 +180,13 @@ class ComparisonMaker(Maker[Suite]):
         self, case: Case, name: str | None, rewind: Rewind | None
     ) -> tuple[Recipe | None, jobs.EarlyJob | None]:
         """What a pruned network is trained by, and the base whose weights it is rewound to."""
-        recipe = self.suite.recipe_after(case.dataset, case.model, name, rewind)
-        if recipe is not None:
-            self.fitting(recipe, case, f"recipe {name or 'of the base, rewound'}")
+
+        def make() -> Recipe | None:
+            recipe = self.suite.recipe_after(case.dataset, case.model, name, rewind)
+            where = f"recipe {name or 'of the base, rewound'}"
+            return recipe and self.fitting(recipe, case, where)
+
+        recipe = self.once(("after", id(case.dataset), id(case.model), name, rewind), make)
         if rewind is None or rewind.what != "weights":
             return recipe, None
         base = self.base(case)
@@ -180,19 +196,33 @@ class ComparisonMaker(Maker[Suite]):
 
     def path(self, case: Case) -> jobs.PathJob:
         """One for all budgets; one a budget where a procedure heads for it, or settings differ."""
-        standpoint = self.standpoint(case)
-        modelled = self.suite.budgets.cost in ("latency", "memory")
-        differs = self.suite.differs_by_budget(case.model, case.method)
-        alone = case.method.procedure or modelled or differs
-        kept = self.suite.budgets_of(case.model).kept
-        budgets = (case.budget,) if alone else tuple(kept)
-        key = ("path", id(standpoint), case.method.name, case.matched, budgets)
+        name = case.method.name
+        repeated = self.once(("repeated", name, case.matched), lambda: self._repeated(case))
+        standpoint = self.standpoint(case, repeated=repeated)
+
+        def together() -> tuple[float, ...]:
+            modelled = self.suite.budgets.cost in ("latency", "memory")
+            differs = self.suite.differs_by_budget(case.model, case.method)
+            alone = case.method.procedure or modelled or differs
+            return () if alone else tuple(self.suite.budgets_of(case.model).kept)
+
+        budgets = self.once(("budgets", id(case.model), name), together) or (case.budget,)
+        key = ("path", id(standpoint), name, case.matched, budgets)
         if case.matched is None:
             return self.once(key, lambda: self._path(case, standpoint, budgets, None))
         own = self.path(replace(case, matched=None))
         scope = own.selection.scope if pattern(own.selection.scope) else None  # as many a block
         control = replace(case, method=MethodSpec(criterion=case.matched, scope=scope))
         return self.once(key, lambda: self._path(control, standpoint, budgets, own))
+
+    def _repeated(self, case: Case) -> bool:
+        """Whether a path is another in every repeat: its scores, or what is trained or timed."""
+        if case.matched is not None:
+            own = self._repeated(replace(case, matched=None))
+            return own or self.varies(MethodSpec(criterion=case.matched))
+        method, timed = case.method, self.suite.budgets.cost == "latency"
+        trains = method.procedure or (method.iterative and method.iterative.trains)
+        return bool(trains) or timed or self.varies(method)
 
     def _path(
         self,
@@ -241,11 +271,13 @@ class FidelityMaker(Maker[FidelitySuite]):
         if registry.find(criterion.name).selector is not None:
             named = {"method": probe.method.name, "criterion": criterion.name}
             raise PlanError(fault("sets_in_fidelity", **named))
-        at = self.standpoint(probe)
+        method = probe.method
+        repeated = self.once(("varies", method.name), lambda: self.varies(method))
+        at = self.standpoint(probe, repeated=repeated)
         oracle = self.once(
             ("oracle", id(at.base)), lambda: jobs.OracleJob(at.base, self.suite.fidelity)
         )
-        labels = self.labels(probe, probe.method.name, recovery="none", cost=None, budget=None)
+        labels = self.labels(probe, at, probe.method.name, recovery="none", cost=None, budget=None)
         return jobs.FidelityJob(at, criterion, oracle, labels)
 
 

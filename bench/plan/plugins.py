@@ -5,7 +5,7 @@ from pathlib import Path
 
 from criteria import CriteriaError, load_plugin, registry
 
-from ..errors import PlanError, at_fault
+from ..errors import Interrupted, PlanError, at_fault
 
 
 def load_plugins(paths: Iterable[Path]) -> None:
@@ -18,9 +18,9 @@ def load_plugins(paths: Iterable[Path]) -> None:
     for path in paths:
         try:
             load_plugin(path)
-        except CriteriaError:
+        except (CriteriaError, Interrupted):
             raise
-        except Exception as error:  # a user's code
+        except BaseException as error:  # a user's code, which may even exit
             raise PlanError(f"plugin {at_fault(path, error)}") from error
 
 

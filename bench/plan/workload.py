@@ -8,9 +8,10 @@ kernels, and of a knob's settings, nothing is. Tracing, cutting, timing and load
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
+from operator import add
 from pathlib import Path
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from criteria import registry
 from criteria.evidence.needs import BACKWARD, Need
@@ -25,8 +26,7 @@ TRAINING = 3.0  # forward passes that a training step is worth
 HESSIAN = 6.0  # that a Hessian-vector product is worth, beside the gradient
 
 
-@dataclass(frozen=True)
-class Load:
+class Load(NamedTuple):
     """What one job processes."""
 
     # scored, trained, evaluated: images
@@ -36,9 +36,8 @@ class Load:
     passes: float = 0.0  # forward passes of one image, or as much work
     macs: float = 0.0  # of all of them
 
-    def __add__(self, other: Load) -> Load:
-        pairs = zip(astuple(self), astuple(other), strict=True)
-        return Load(*(one + more for one, more in pairs))
+    def __add__(self, other: Load) -> Load:  # type: ignore[override]  # no longer tuple
+        return Load(*map(add, self, other))
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ def load_of(
         case jobs.EarlyJob():
             return problem.trained(job.base.recipe, epochs=job.epoch)
         case jobs.ScoresJob():
-            return problem.scored(job.at.calibration.images, job.criteria)
+            return problem.scored(job.at.images, job.criteria)
         case jobs.PathJob():
             return _path(job, problem)
         case jobs.OracleJob():
@@ -180,7 +179,7 @@ def _path(job: jobs.PathJob, problem: _Problem) -> Load:
     if job.procedure and job.procedure.rescores:
         scored.append(1.0)
     for left in scored:
-        load += problem.scored(job.at.calibration.images, [job.criterion], _share(job, left))
+        load += problem.scored(job.at.images, [job.criterion], _share(job, left))
     for left, recipe in _trainings(job):
         load += problem.trained(recipe, _share(job, left))
     return load
@@ -224,7 +223,7 @@ def _trial(job: jobs.TrialJob, problem: _Problem) -> Load:
     share, load = _share(job.path, job.budget), Load()
     load += problem.measured(share)
     if job.recovery == "bn":
-        load += problem.evaluated(job.at.calibration.images, share)
+        load += problem.evaluated(job.at.images, share)
     if job.recipe is not None:
         load += problem.trained(job.recipe, share, recovery_epochs(job))
         load += problem.evaluated(problem.extent.test, share)  # the epoch that was best

@@ -50,7 +50,7 @@ def preflight(trials: Iterable[Trial], settings: Settings) -> dict[str, Examined
         InfeasibleBudget: a budget that the limits of the suite put out of reach.
     """
     workspace = start(settings)
-    trials = list(trials)
+    trials = sorted(trials, key=lambda one: not one.at.images)  # first those with images to look at
     for _, stored in _bases(trials):
         workspace.same_images(stored)
     seen: dict[tuple[str, str], Network] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,17 +50,26 @@ def write_report(
     unknown = [one for one in formats if one not in FORMATS]
     if unknown:
         raise BenchError(f"--format: {no_such('format', unknown[0], FORMATS)}")
+    found = finished(plan, store) if records is None else records
     try:
-        return build_report(
-            plan.suite,
-            finished(plan, store) if records is None else records,
-            plan.expected,
-            folder,
-            declarations=declared(plan, store),
-            formats=wanted,
-            figures=figures or None,
-            paper=paper,
-        )
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".", suffix=".part") as part:
+            page = build_report(
+                plan.suite,
+                found,
+                plan.expected,
+                Path(part),
+                declarations=declared(plan, store),
+                formats=wanted,
+                figures=figures or None,
+                paper=paper,
+            )
+            files = [one for one in Path(part).rglob("*") if one.is_file()]
+            for file in sorted(files, key=page.__eq__):  # the page last
+                place = folder / file.relative_to(part)
+                place.parent.mkdir(exist_ok=True)
+                file.replace(place)
+            return folder / page.relative_to(part)
     except OSError as error:
         raise cannot_write(folder, error) from error
     except ValueError as error:

@@ -167,7 +167,7 @@ def measure_fidelity(job: FidelityJob, workspace: Workspace) -> tuple[Fidelity, 
     start = time.perf_counter()
     base = workspace.base(job.at.base)
     groups = base.network.structure.groups
-    values, cost = load_scores(workspace, job.score_key)
+    values, cost, _ = load_scores(workspace, job.score_key)
     truth = wanted(read_json, workspace.store.path("oracle", job.oracle.key, ".json"))
     places = zip(truth["group"], truth["unit"], strict=True)
     fidelity = Fidelity(

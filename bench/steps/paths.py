@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 
 import torch
+from torch import Tensor, nn
 
+from criteria import Group
 from criteria.registry import find
 from suites.protocol import Deployment
 
@@ -104,12 +106,21 @@ class _Path:
         return {budget: chosen}
 
     def _stored_or_anew(self) -> Rescore:
-        """The scores of the dense network that methods share, or, step by step, of what is left."""
-        if self.job.iterative is not None:
+        """The scores of the dense network that methods share; step by step, of what is left anew.
+
+        A path of many steps draws for each by itself.
+        """
+        stepwise, dense = self.job.iterative is not None, self.base.network.model
+        values, shared, drew = load_scores(self.workspace, self.job.score_key)
+        if stepwise and drew:
             return self.anew
-        values, shared = load_scores(self.workspace, self.job.score_key)
         self.cost.add(shared)
-        return lambda model, groups: self.cost.seen(groups, values)
+
+        def score(model: nn.Module, groups: Sequence[Group]) -> list[Tensor]:
+            left = stepwise and model is not dense
+            return self.anew(model, groups) if left else self.cost.seen(groups, values)
+
+        return score
 
     def _ride(self, chosen: Chosen) -> Chosen:
         """Train while what was chosen leaves, or, of a procedure that chooses itself, whatever

@@ -36,7 +36,7 @@ from reports.metric import speaking_of
 from reports.records import Failure
 
 from ..data.known import task_of
-from ..errors import StoreError
+from ..errors import Interrupted, StoreError
 from ..plan import jobs
 from ..plan.workload import dense_of
 from .bases import make_base, prepare_base, rewind_base
@@ -80,14 +80,16 @@ def start(settings: Settings) -> Workspace:
 
 
 def perform(job: jobs.Job, workspace: Workspace) -> Outcome:
-    """Do one job; no exception gets out, but for an interrupt where jobs run in the front."""
+    """Do one job; no exception gets out, but for an interrupt of the front where jobs run there."""
     begun = time.monotonic()
     try:
         with speaking_of(task_of(dense_of(job).dataset).metric):
             outcome = _do(job, workspace)
     except StoreError as error:
         return Outcome(fatal=str(error))
-    except (Exception, SystemExit) as error:  # the failed record of all that stands on this job
+    except Interrupted:
+        raise
+    except BaseException as error:  # the failed record of all that stands on this job
         workspace.forget()
         outcome = Outcome(failure=failure(error))
     workspace.forget_checkpoints(job.key)

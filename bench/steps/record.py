@@ -1,6 +1,5 @@
 """The record of a trial, whatever has come of it, and why a job came to nothing."""
 
-import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -9,7 +8,7 @@ from criteria import NotApplicable
 from reports.records import Costs, Failure, Fidelity, Measurements, Record
 
 from ..data.known import task_of
-from ..errors import StoreError
+from ..errors import StoreError, told
 from ..plan.jobs import Trial
 from ..pruning.selection import InfeasibleBudget
 from ..store.provenance import environment
@@ -36,6 +35,8 @@ def made_record(
         return failed_record(job, failure(error), started, workspace.device_name)
     base, device = workspace.base(job.at.base), workspace.device_name
     stood_on = {"base_sha256": base.trained_sha256, "dataset_sha256": base.data.digest}
+    last = base.data.test.channels_last
+    stood_on["memory_format"] = "channels last" if last else "contiguous"
     kind = "fidelity" if isinstance(found, Fidelity) else "measurements"
     return _record(job, started, device, stood_on, status="done", costs=costs, **{kind: found})
 
@@ -63,10 +64,9 @@ def _now() -> str:
 
 def failure(error: BaseException) -> Failure:
     """An exception as a record keeps it; infeasible is what nobody could have done."""
-    lines = traceback.format_exception(type(error), error, error.__traceback__)
     return Failure(
         kind=type(error).__name__,
-        message=str(error),
-        traceback="".join(lines),
+        message=told(error),
+        traceback=told(error, trace=True),
         infeasible=isinstance(error, InfeasibleBudget | NotApplicable),
     )

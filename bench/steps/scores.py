@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from criteria import Group
+from criteria import CriteriaError, Group
 from criteria.evidence.meter import Cost
 from criteria.gather import gather, score_alone, timed_scores
 from criteria.registry import create
 from reports.records import Failure
 
-from ..errors import StoreError
+from ..errors import StoreError, fault
 from ..plan.jobs import PathJob, ScoresJob
 from ..pruning.masks import weight_groups
 from ..pruning.selection import unranked
@@ -34,19 +34,24 @@ def make_scores(job: ScoresJob, workspace: Workspace) -> dict[str, Failure]:
     groups: Sequence[Group] = network.structure.groups
     if job.per_weight:
         groups = weight_groups(network.model, network.inputs)
+    draws = [generator(f"criterion/{spec.name}", **job.at.axes) for spec in job.criteria]
+    fresh = [draw.get_state() for draw in draws]
     criteria = [
-        create(spec.name, groups, spec.options, generator(f"criterion/{spec.name}", **job.at.axes))
-        for spec in job.criteria
+        create(spec.name, groups, spec.options, draw)
+        for spec, draw in zip(job.criteria, draws, strict=True)
     ]
-    costs = gather(
-        network.model, criteria, workspace.calibration(job.at, base.data), base.data.task.loss
-    )
+    batches, loss = workspace.calibration(job.at, base.data), base.data.task.loss
+    costs = gather(network.model, criteria, batches, loss, half=job.at.half)
     failures = {}
-    for spec, one, cost in zip(job.criteria, criteria, costs, strict=True):
+    for spec, one, cost, before in zip(job.criteria, criteria, costs, fresh, strict=True):
         key, error = job.score_key(spec), cost.failure
         if error is None:
             try:
-                _write(workspace, key, base, timed_scores(one, cost), cost)
+                values = timed_scores(one, cost)
+                drew = not torch.equal(one.generator.get_state(), before)
+                if drew and job.at.repeat is None:
+                    raise CriteriaError(fault("draws", name=spec.name))
+                _write(workspace, key, base, values, cost, drew)
             except StoreError:
                 raise
             except Exception as raised:  # a user's code; recorded with its trials
@@ -56,7 +61,9 @@ def make_scores(job: ScoresJob, workspace: Workspace) -> dict[str, Failure]:
     return failures
 
 
-def _write(workspace: Workspace, key: str, base: Base, values: list[Tensor], cost: Cost) -> None:
+def _write(
+    workspace: Workspace, key: str, base: Base, values: list[Tensor], cost: Cost, drew: bool
+) -> None:
     arrays = {f"group{at}": one.numpy() for at, one in enumerate(values)}
     write_arrays(
         workspace.store.path("scores", key, ".npz"),
@@ -66,17 +73,19 @@ def _write(workspace: Workspace, key: str, base: Base, values: list[Tensor], cos
             "seconds": np.float64(cost.seconds),
             "peak_bytes": np.int64(-1 if cost.peak_bytes is None else cost.peak_bytes),
             "images": np.int64(cost.images),
+            "drew": np.bool_(drew),
         },
     )
 
 
-def load_scores(workspace: Workspace, key: str) -> tuple[list[Tensor], Cost]:
-    """What `make_scores` stored, by its score key."""
+def load_scores(workspace: Workspace, key: str) -> tuple[list[Tensor], Cost, bool]:
+    """What `make_scores` stored, by its score key, and whether any of it was drawn."""
     stored = wanted(read_arrays, workspace.store.path("scores", key, ".npz"))
     groups = [name for name in stored if name.startswith("group")]
     values = [torch.from_numpy(stored[f"group{at}"]) for at in range(len(groups))]
     peak = int(stored["peak_bytes"])
-    return values, Cost(float(stored["seconds"]), None if peak < 0 else peak, int(stored["images"]))
+    cost = Cost(float(stored["seconds"]), None if peak < 0 else peak, int(stored["images"]))
+    return values, cost, bool(stored.get("drew", True))
 
 
 Rescore = Callable[[nn.Module, Sequence[Group]], list[Tensor]]
@@ -98,7 +107,7 @@ class Scoring(Cost):
 def rescorer(job: PathJob, workspace: Workspace, base: Base) -> tuple[Rescore, Scoring]:
     """What scores a network on the way of a path, and what has come of it so far."""
 
-    @cache  # a path that takes the shared scores never asks
+    @cache  # a path that takes the shared scores alone never asks
     def batches() -> list[tuple[Tensor, Tensor]]:
         return workspace.calibration(job.at, base.data)
 
@@ -108,7 +117,8 @@ def rescorer(job: PathJob, workspace: Workspace, base: Base) -> tuple[Rescore, S
         left = sum(group.units for group in groups)  # so that a resumed path draws as this one
         draw = generator(f"criterion/{job.criterion.name}", **job.at.axes, left=left)
         one = create(job.criterion.name, groups, job.criterion.options, draw)
-        values, cost = score_alone(model, one, batches(), base.data.task.loss)
+        loss, half = base.data.task.loss, job.at.half
+        values, cost = score_alone(model, one, batches(), loss, half=half)
         total.add(cost)
         return total.seen(groups, values)
 

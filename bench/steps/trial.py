@@ -7,6 +7,7 @@ import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from torch import nn
 
@@ -20,21 +21,26 @@ from ..pruning.network import Network
 from ..pruning.selection import InfeasibleBudget
 from ..pruning.sound import recount
 from ..training.measure import accuracy, evaluate, layer_sparsity, torch_pruning_macs
+from .equal import equal_record, remember
 from .paths import load_masks, load_removed, path_file
 from .procedures import load_training
 from .recovery import Thin, recover
 from .timing import load_latency
 from .workspace import Base, Workspace
 
+# Measurements that recovery and test make, in the order of `_came`.
+_CAME = ("pruned", "train", "best_validation_top1", "images_trained", "history", "tuned")
+
 
 def measure(
     job: TrialJob,
     workspace: Workspace,
-    take: Callable[[Network, Thin, nn.Module], None] = lambda *_: None,
+    take: Callable[[Network, Thin, nn.Module], None] | None = None,
 ) -> tuple[Measurements, Costs]:
     """Cut or mask at the trial's budget, recover, and measure what came out.
 
-    `take` is given the network before, as it was pruned, and as it was recovered.
+    What came of an equal network is not made again, unless there is `take`: that is given the
+    network before, as it was pruned, and as it was recovered.
     """
     start = time.perf_counter()
     base = workspace.base(job.path.at.base)
@@ -54,20 +60,21 @@ def measure(
     else:
         thin = _cut(job, workspace, base, network)
 
-    recovery_start = time.perf_counter()
-    recovered = recover(job, workspace, base, network, thin, sum(phases.values()))
-    recovery_s = time.perf_counter() - recovery_start
-    thin.check()
-    pruned = recovered.model
-
+    kept, shared, total_s = thin.sizes["kept_sha256"], None, 0.0
+    if take is None and not job.path.trains:
+        shared = equal_record(job, kept, workspace)
+    if shared is None:
+        came, recovery_s, pruned = _came(job, workspace, base, dense, network, thin, phases)
+    else:
+        assert shared.measurements is not None
+        assert shared.costs is not None
+        came = {name: getattr(shared.measurements, name) for name in _CAME}
+        recovery_s, total_s = shared.costs.recovery_s, shared.costs.total_s
     timed = load_latency(job.timing, job.budget, workspace) if job.timing else ([], {})
     measurements = Measurements(
         dense=dense.accuracy,
-        pruned=accuracy(pruned, base.data),
-        train=_on_train(pruned, dense) if job.train_accuracy else None,
         test_images=len(base.data.test),
         classes=base.data.classes,
-        best_validation_top1=recovered.best_top1,
         dense_macs=base.macs,
         dense_params=base.params,
         **thin.sizes,
@@ -80,18 +87,47 @@ def measure(
         images_scored=path["images_scored"],
         phases={name: images for name, images in phases.items() if images},
         notes=training["notes"],
-        images_trained=recovered.trained.images,
-        history=recovered.trained.history,
-        tuned=recovered.tuned,
+        **came,
     )
-    take(network, thin, pruned)
+    if take is not None:
+        take(network, thin, pruned)
+    elif not job.path.trains:
+        remember(job, kept, workspace)
     return measurements, Costs(
         score_s=path["score_s"],
         score_peak_bytes=path["score_peak_bytes"],
         phases_s=base.prepare_s + training["seconds"],
-        recovery_s=max(recovery_s, recovered.trained.seconds),  # of a killed predecessor, too
-        total_s=time.perf_counter() - start,
+        recovery_s=recovery_s,
+        total_s=total_s or time.perf_counter() - start,
+        equal_to=shared.key if shared else None,
     )
+
+
+def _came(
+    job: TrialJob,
+    workspace: Workspace,
+    base: Base,
+    dense: Base,
+    network: Network,
+    thin: Thin,
+    phases: dict[str, int],
+) -> tuple[dict[str, Any], float, nn.Module]:
+    """What comes of a cut network: the fields `_CAME`, seconds of its recovery, and the network."""
+    start = time.perf_counter()
+    recovered = recover(job, workspace, base, network, thin, sum(phases.values()))
+    seconds = time.perf_counter() - start
+    thin.check()
+    pruned = recovered.model
+    found = (
+        accuracy(pruned, base.data),
+        _on_train(pruned, dense) if job.train_accuracy else None,
+        recovered.best_top1,
+        recovered.trained.images,
+        recovered.trained.history,
+        recovered.tuned,
+    )
+    seconds = max(seconds, recovered.trained.seconds)  # of a killed predecessor, too
+    return dict(zip(_CAME, found, strict=True)), seconds, pruned
 
 
 def _on_train(pruned: nn.Module, base: Base) -> TrainAccuracy:

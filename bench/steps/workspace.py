@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from criteria.evidence.meter import Cost
 from criteria.training import Rider
-from reports.records import Accuracy, Epoch
+from reports.records import Accuracy, Epoch, content_key
 from suites import Recipe
 from suites.faults import meant
 
@@ -24,6 +24,7 @@ from ..plan.jobs import DenseJob, EarlyJob, PreparedJob, Standpoint
 from ..pruning.cost import count_macs, count_params
 from ..pruning.network import Network
 from ..seeds import generator, seed
+from ..store.provenance import machine
 from ..store.sealed import read_json, wanted, write_json
 from ..store.store import Store
 from ..store.weights import Checkpoint, load_weights, save_weights
@@ -31,6 +32,7 @@ from ..tasks.task import Tally
 from ..training.measure import evaluate
 from ..training.mixing import Mixing
 from ..training.train import Trained, train
+from .layout import channels_last
 
 T = TypeVar("T")
 KEPT = 2  # bases that a worker keeps at hand; jobs of one base follow each other
@@ -79,6 +81,7 @@ class Workspace:
     settings: Settings
     _datasets: dict[Hashable, Any] = field(default_factory=dict)
     _bases: dict[Hashable, Any] = field(default_factory=dict)
+    _layouts: dict[str, bool] = field(default_factory=dict)
 
     @property
     def device_name(self) -> str:
@@ -94,7 +97,20 @@ class Workspace:
         at, device = self.settings, torch.device(self.settings.device)
         source = Source(job.dataset, at.data_root, self.store.root, at.download, device, at.loaders)
         given = _cached(self._datasets, job.dataset.model_dump_json(), lambda: read(source))
-        return divide(source, given, job.split)
+        data = divide(source, given, job.split)
+        last = self._channels_last(job, data)
+        return data.worked(channels_last=last, precision=job.evaluation.precision)
+
+    def _channels_last(self, job: DenseJob, data: Dataset) -> bool:
+        """Whether its network is faster so on this device, for all workers and after any resume."""
+        capability = torch.backends.cpu.get_cpu_capability()
+        place = [machine(self.device_name), capability, dict(data.shape), data.task.name]
+        key = content_key([job.model.identity, job.code, *place])
+        if key not in self._layouts:
+            file = self.store.path("layouts", key, ".json")
+            make = partial(self.fresh_model, job, data)
+            self._layouts[key] = channels_last(file, make, data.noise(), data.task)
+        return self._layouts[key]
 
     def forget(self) -> None:
         """Load anew whatever is asked for next."""
@@ -211,11 +227,13 @@ class Workspace:
             file.unlink()
 
     def calibration(self, at: Standpoint, data: Dataset) -> list[tuple[Tensor, Tensor]]:
-        """The batches that criteria may see: the same for all of them.
+        """The batches that criteria may see: the same for all of them; none where none looks.
 
         Targets are labels [n], or probabilities [n, classes] where images are mixed.
         """
         wanted, augment = at.calibration, at.alteration.augment
+        if wanted is None:
+            return []
         if wanted.images > len(data.train):
             raise DataError(
                 f"calibration.images = {wanted.images}, but {data.name} has only "

@@ -4,6 +4,7 @@ What does not hold is set aside, in `damaged/` beside the folder that it lay in,
 log there; whoever wants it makes it anew.
 """
 
+import errno
 import hashlib
 import io
 import json
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, TypeVar
 
 from reports.records import RecordError
@@ -58,7 +60,9 @@ def cannot_write(path: Path, error: OSError) -> StoreError:
 
 
 def file_sha256(file: Path) -> str:
-    """SHA-256 of a file's content, in hex."""
+    """SHA-256 of a file's content, in hex; raises OSError for what is none, as a pipe."""
+    if file.exists() and not file.is_file():
+        raise OSError(errno.EINVAL, "it is no file", str(file))
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
@@ -111,18 +115,17 @@ def read_checked(path: Path, read: Callable[[], T]) -> T | None:
     Raises:
         StoreError: the file is there and cannot be read.
     """
-    before = None
     try:
-        if path.is_symlink() and not path.exists():
-            raise Unsealed("it is a link to nowhere")
         before = path.stat()
-        if not path.is_file():  # a pipe would be waited for
+        if not S_ISREG(before.st_mode):  # a pipe would be waited for
             raise Unsealed("it is no file")
         return read()
     except FileNotFoundError:
+        if path.is_symlink():
+            set_aside(path, "it is a link to nowhere")
         return None
     except (Unsealed, RecordError) as fault:
-        if before is not None and path.exists() and not os.path.samestat(before, path.stat()):
+        if path.exists() and not os.path.samestat(before, path.stat()):
             return read_checked(path, read)  # written anew meanwhile
         set_aside(path, str(fault).removeprefix(f"{path.name}: "))
         return None

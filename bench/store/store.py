@@ -6,11 +6,14 @@ results/bases|scores|paths shared work, by content hash; safe to delete, remade 
 results/timings            how long networks take, once for equal shapes; likewise
 results/tables             how long single layers take, for budgets of latency; likewise
 results/oracle             true loss changes of single units, of fidelity suites
+results/equal              which records are of networks that were cut alike, by base: only hints
 results/checkpoints        where a training stands; gone when its job is done
 results/networks/KEY       the pruned network of a trial, where it was kept: bench.load reads it
 results/sizes              MACs and widths of networks, by the code that builds them, for plans
+results/layouts            which memory format networks are faster in, on each device; likewise
 results/images             decoded images, and the SHA-256 of image files
 results/logs               what happened in each run, a line of JSON an event
+results/slurm              what worker jobs of Slurm have said, in the last run that had some
 results/suites             suites as they were run last: what their names mean to reports
 results/declared           what a suite's analysis rests on, from before its first trial
 results/damaged            what did not hold to its SHA-256, and a log of it
@@ -24,6 +27,7 @@ import platform
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
@@ -77,13 +81,14 @@ class Store:
             self.root.mkdir(parents=True, exist_ok=True)
             lock.acquire()
             (self.root / ".holder").write_text(f"{os.getpid()} on {platform.node()}")
-            for part in self.root.glob("*/.*.part"):  # what a killed run left half written
+            parts = (self.root.glob(f"{one}/.*.part") for one in ("*", "reports/*"))
+            for part in chain.from_iterable(parts):  # what a killed run left half written
                 if part.is_dir():
                     shutil.rmtree(part, ignore_errors=True)
                 else:
                     part.unlink(missing_ok=True)
         except Timeout as error:
-            raise StoreError(fault("lock", holder=self._last(), root=self.root)) from error
+            raise StoreError(fault("lock", holder=self.last_holder(), root=self.root)) from error
         except OSError as error:
             lock.release()
             raise StoreError(f"{self.root} cannot be written: {error.strerror}") from error
@@ -97,15 +102,15 @@ class Store:
 
         Who may not write here cannot tell, and is told who worked here last.
         """
-        if not (self.root / ".lock").exists():
-            return None
         try:
-            with FileLock(self.root / ".lock", timeout=0):
-                return None
+            if (self.root / ".lock").exists():
+                FileLock(self.root / ".lock", timeout=0).acquire().lock.release()
         except (Timeout, OSError):
-            return self._last()
+            return self.last_holder()
+        return None
 
-    def _last(self) -> str:
+    def last_holder(self) -> str:
+        """Who works here or did last, as `holder` says it; `unknown` where nobody is known."""
         with suppress(OSError, ValueError):
             return (self.root / ".holder").read_text() or "unknown"
         return "unknown"

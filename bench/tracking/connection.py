@@ -7,21 +7,22 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-from ..errors import BenchError
+from ..errors import BenchError, told
 from ..store.sealed import set_aside
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
+WAIT_S = 10.0  # for a database that another process has locked
 # Of MLflow's environment; what the user has set wins.
 SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -61,8 +62,7 @@ def server_of(uri: str, ui: str) -> str:
 
 
 def without_password(uri: str) -> str:
-    parts = urlsplit(uri)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if parts.netloc else uri
+    return re.sub("//[^/?#]*@", "//", uri)
 
 
 def ui_command(root: Path, port: int = 5000) -> list[str]:
@@ -90,13 +90,12 @@ def talking_to(
 ) -> Iterator[None]:
     """Whatever goes wrong between here and the store becomes one error, which ends in `rest`."""
     os.environ.update(ui_environment())  # before the import, which reads it
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
     try:
         yield
-    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, ImportError) as error:
-        reason = str(error).partition("\n")[0].rpartition("Caused by ")[2]
+    except BenchError:
+        raise
+    except Exception as error:  # of MLflow, SQLAlchemy, sqlite3, whatever answers at an address
+        reason = told(error).partition("\n")[0].rpartition("Caused by ")[2]
         raise TrackingError(
             f"MLflow at {without_password(uri)} cannot be used: "
             f"{reason.replace(uri, without_password(uri))}. {rest}"
@@ -115,7 +114,7 @@ def local_database_holds(root: Path) -> bool:
         set_aside(path, "no file", root.resolve())
         return False
     try:
-        with closing(sqlite3.connect(path, timeout=10)) as database:
+        with closing(sqlite3.connect(path, timeout=WAIT_S)) as database:
             (found,) = database.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.OperationalError:
         return True  # locked or out of reach, which says nothing of what it holds
@@ -126,8 +125,24 @@ def local_database_holds(root: Path) -> bool:
     return bool(found == "ok")
 
 
-def connect(uri: str) -> MlflowClient:
-    """A client of the store, to be used within `talking_to`."""
+def follow_folder(root: Path, old: str) -> None:
+    """Let the runs of a local database find their artifacts where the results folder is now."""
+    new = artifact_location(root)
+    with closing(sqlite3.connect(root.resolve() / "mlflow.db")) as database, database:
+        for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
+            database.execute(
+                f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
+                f"WHERE {column} = ? OR {column} LIKE ?",
+                (new, len(old) + 1, old, f"{old}/%"),
+            )
+
+
+def connect(uri: str, *, make: bool = True) -> MlflowClient:
+    """A client of the store, made where there is none, to be used within `talking_to`.
+
+    Raises:
+        TrackingError: there is none, and none is to be made.
+    """
     from mlflow import MlflowClient
 
     logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of every migration
@@ -135,8 +150,10 @@ def connect(uri: str) -> MlflowClient:
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     if uri.startswith("sqlite:///"):
         path = Path(uri.removeprefix("sqlite:///"))
+        if not (make or path.exists()):
+            raise TrackingError(f"there is no MLflow database {path}")
         path.parent.mkdir(parents=True, exist_ok=True)
-        with closing(sqlite3.connect(path, timeout=10)) as database:
+        with closing(sqlite3.connect(path, timeout=WAIT_S)) as database:
             database.execute("BEGIN IMMEDIATE")  # MLflow would try for minutes before it complains
     return MlflowClient(tracking_uri=uri)
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from reports.records import Record, content_key
+from reports.records import Record, content_key, is_key
 from suites import AnySuite, resolved
 
-from ..errors import fault
 from . import connection, fields
 from .links import PLACE, run_page, suite_links, view
 
@@ -67,7 +67,7 @@ class Experiment:
         """Log one trial, in place of a lesser run of the same key."""
         from mlflow.entities import Metric, Param
 
-        started, ended = (fields.milliseconds(record.provenance[at]) for at in ("started", "ended"))
+        started, ended = (fields.milliseconds(record, at) for at in ("started", "ended"))
         tags = {**fields.tags(record), "suite.hash": self.suite_hash, "layout": LAYOUT}
         params = [Param(*item) for item in fields.params(record.identity).items()]
         metrics = [
@@ -117,7 +117,7 @@ class Experiment:
         held, trials = self._summaries.get(name), len(one.records)
         if held and held.tags.get("suite.hash") == self.suite_hash and held.worth > trials:
             return
-        if held and held.worth and held.tags["summary.digest"] != one.digest:
+        if held and held.worth and held.tags.get("summary.digest") != one.digest:
             # The history of a metric only grows: other numbers take a new run.
             self.client.delete_run(self._summaries.pop(name).run_id)
         if not trials:
@@ -161,9 +161,7 @@ class Experiment:
         elif experiment.lifecycle_stage == "deleted":
             self.client.restore_experiment(experiment.experiment_id)
         if self.uri == connection.local_uri(root) and experiment.artifact_location != location:
-            raise connection.TrackingError(
-                fault("moved_store", uri=self.uri, artifact_location=experiment.artifact_location)
-            )
+            connection.follow_folder(root, experiment.artifact_location)
         note = fields.short(self.suite.description, fields.TAG_LIMIT)
         self.client.set_experiment_tag(experiment.experiment_id, NOTE, note)
         return experiment.experiment_id
@@ -173,17 +171,20 @@ class Experiment:
         known: dict[str, _Held] = {}
         for role in roles:
             runs = connection.runs_where(self.client, self.id, f"tags.role = '{role}'")
-            for key, one in sorted(map(_held, runs)):
+            for key, one in sorted(filter(None, map(_held, runs))):
                 if key in known:
                     self.client.delete_run(known[key].run_id)
                 known[key] = one
         return known
 
 
-def _held(run: Run) -> tuple[str, _Held]:
-    """A trial by its key, a summary or comparison by its name."""
+def _held(run: Run) -> tuple[str, _Held] | None:
+    """A trial by its key, a summary or comparison by its name; None of a run of somebody else's."""
     tags, run_id = run.data.tags, run.info.run_id
     if tags["role"] != "trial":
-        return run.info.run_name, _Held(int(tags.get("trials", 0)), run_id, tags)
+        trials = re.fullmatch("[0-9]{1,9}", tags.get("trials", ""))
+        return str(run.info.run_name), _Held(int(trials[0]) if trials else 0, run_id, tags)
+    if not is_key(tags.get("trial.key", "")):
+        return None
     whole = run.info.status != "RUNNING" and tags.get("layout") == LAYOUT
-    return tags["trial.key"], _Held(whole and 1 + (tags["status"] == "done"), run_id, tags)
+    return tags["trial.key"], _Held(whole and 1 + (tags.get("status") == "done"), run_id, tags)

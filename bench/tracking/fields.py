@@ -55,7 +55,7 @@ def run_name(record: Record) -> str:
     of = record.labels
     parts = [f"{of.model}-{of.dataset}", of.method]
     parts += [] if of.budget is None else [budget_tag(of.cost, of.budget), of.recovery]
-    return named_by(*parts, f"b{of.base} r{of.repeat}")
+    return named_by(*parts, f"b{of.base}" if of.all_repeats else f"b{of.base} r{of.repeat}")
 
 
 def tags(record: Record) -> dict[str, str]:
@@ -148,6 +148,10 @@ def short(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def milliseconds(moment: str) -> int:
-    """MLflow's time of an ISO time stamp."""
-    return int(datetime.fromisoformat(moment).timestamp() * 1000)
+def milliseconds(record: Record, at: str) -> int:
+    """MLflow's time of when a trial `started` or `ended`; 0 where its record does not tell."""
+    try:
+        moment = datetime.fromisoformat(str(record.provenance.get(at)))
+        return max(0, int(moment.timestamp() * 1000))
+    except (ValueError, OverflowError):
+        return 0

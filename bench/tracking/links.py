@@ -48,7 +48,8 @@ def _charts(
     """Charts of the runs of a role, a view for all that agree in the tags `by`: name, address."""
     which = f"tags.role = '{role}'"
     found = client.search_runs([experiment], which, order_by=[f"tags.{PLACE}"])
-    for values, n in Counter(tuple(one.data.tags[tag] for tag in by) for one in found).items():
+    tagged = (one.data.tags for one in found if all(tag in one.data.tags for tag in by))
+    for values, n in Counter(tuple(one[tag] for tag in by) for one in tagged).items():
         where = [which, *(f"tags.{tag} = '{x}'" for tag, x in zip(by, values, strict=True))]
         address = view(experiment, " and ".join(where), PLACE, compareRunsMode="CHART")
         drawn = f" (the best {DRAWN} of {n} are drawn)" if n > DRAWN else ""

@@ -1,12 +1,12 @@
 """Records from an MLflow store into a results folder: a trial's run has its own as an artifact."""
 
-import re
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from reports.records import RecordError, parse_record
+from reports.records import RecordError, is_key, parse_record
 
+from ..errors import told
 from ..store.store import Store
 from .connection import TrackingError, connect, runs_where, talking_to, without_password
 
@@ -38,7 +38,9 @@ def pull(store: Store, suite: str, uri: str) -> Pulled:
         talking_to(uri, "Nothing here has changed that is not whole"),
         tempfile.TemporaryDirectory() as folder,
     ):
-        client = connect(uri)
+        from mlflow.exceptions import MlflowException
+
+        client = connect(uri, make=False)
         experiment = client.get_experiment_by_name(suite)
         if experiment is None:
             known = ", ".join(sorted(one.name for one in client.search_experiments())) or "none"
@@ -48,17 +50,20 @@ def pull(store: Store, suite: str, uri: str) -> Pulled:
         whole = "tags.role = 'trial' and attributes.status != 'RUNNING'"
         for run in runs_where(client, experiment.experiment_id, whole):
             pulled.found += 1
-            key, status = run.data.tags["trial.key"], run.data.tags.get("status")
+            key, status = (run.data.tags.get(one, "") for one in ("trial.key", "status"))
             # Keys become paths, and this one comes from elsewhere.
-            held = store.record(key) if re.fullmatch("[0-9a-f]{64}", key) else None
+            held = store.record(key) if is_key(key) else None
             if held is not None and (held.status == "done" or status != "done"):
                 pulled.here += 1
                 continue
+            source = f"run {run.info.run_name or run.info.run_id}"
             try:
                 file = client.download_artifacts(run.info.run_id, "trial.json", folder)
-                source = f"run {run.info.run_name or run.info.run_id}"
                 store.write_record(parse_record(Path(file).read_bytes(), source, key))
                 pulled.written += 1
             except RecordError as error:
                 pulled.faults.append(str(error))
+            except (MlflowException, OSError) as error:
+                client.get_run(run.info.run_id)  # or it is the whole store that is gone
+                pulled.faults.append(f"{source}: its trial.json cannot be had ({told(error)})")
     return pulled

@@ -49,7 +49,7 @@ class Summary:
 
     def moment(self, at: str) -> int:
         """When its first trial `started`, or its last one `ended`."""
-        times = [fields.milliseconds(one.provenance[at]) for one in self.records]
+        times = [fields.milliseconds(one, at) for one in self.records]
         return min(times) if at == "started" else max(times)
 
     @property

@@ -18,7 +18,7 @@ from suites import AnySuite, resolved
 
 from ..store.sealed import file_digests
 from . import fields
-from .connection import talking_to
+from .connection import runs_where, talking_to
 from .experiment import MLFLOW_STATUS, NOTE, Experiment
 from .links import latest_run
 
@@ -154,7 +154,8 @@ def _bring(
 def _end_stale_runs(experiment: Experiment) -> None:
     """Suite runs that a killed process of this machine left open are over."""
     running = "tags.role = 'suite' and attributes.status = 'RUNNING'"
-    for run in experiment.client.search_runs([experiment.id], running):
-        host, process = run.data.tags["host"], int(run.data.tags["process"])
-        if host == platform.node() and not psutil.pid_exists(process):
+    for run in runs_where(experiment.client, experiment.id, running):
+        host, process = (run.data.tags.get(one, "") for one in ("host", "process"))
+        gone = process and process not in map(str, psutil.pids())
+        if host == platform.node() and gone:
             experiment.client.set_terminated(run.info.run_id, "KILLED")

@@ -82,10 +82,3 @@ def precision(
     if amp is None:
         return contextlib.nullcontext()
     return torch.autocast(device.type, torch.bfloat16 if amp == "bf16" else torch.float16)
-
-
-def lay_out(model: nn.Module, memory_format: torch.memory_format) -> None:
-    """Convolutions hold their weights so in memory from here on; the values stay."""
-    for parameter in model.parameters():
-        if parameter.dim() == 4:
-            parameter.data = parameter.data.contiguous(memory_format=memory_format)

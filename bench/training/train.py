@@ -21,7 +21,7 @@ from ..data.datasets import Dataset
 from ..store.weights import Checkpoint
 from .measure import evaluate
 from .mixing import Mixing
-from .optimizer import compiled, lay_out, learning_rate, make_optimizer, precision
+from .optimizer import compiled, learning_rate, make_optimizer, precision
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class _Run:
         recipe, device = self.recipe, self.data.device
         self.rider.begin(self.model)
         if recipe.channels_last:
-            lay_out(self.model, torch.channels_last)
+            self.data = self.data.worked(channels_last=True)
         self.optimizer = make_optimizer(self.model, recipe, self.rider)
         self.batches = recipe.batches(len(self.data.train))
         self.mixing = Mixing(recipe, self.data.classes, self.seed)
@@ -124,8 +124,6 @@ class _Run:
         if self.average:
             self.model.load_state_dict(self.average.module.state_dict())
         self.rider.at_end()
-        if recipe.channels_last:
-            lay_out(self.model, torch.contiguous_format)
         self.model.eval()
 
     def _epoch(self, resume: list[Tensor] | None = None) -> None:
@@ -222,8 +220,6 @@ class _Run:
 
     def _loss(self, images: Tensor, targets: Tensor) -> Tensor:
         """The task's; with a teacher also the distance from it (Hinton, arXiv 1503.02531)."""
-        if self.recipe.channels_last:
-            images = images.contiguous(memory_format=torch.channels_last)
         with precision(self.recipe.amp, self.data.device):
             task, found = self.data.task, self.forward(images)
             truth = task.loss(found, targets, label_smoothing=self.recipe.label_smoothing)

@@ -21,13 +21,15 @@ from .backward import BackwardPass
 from .curvature import GradientGraph, residual_of
 from .meter import Meter
 from .needs import BACKWARD, DATA, Need
-from .samples import of_samples
+from .samples import full, of_samples
 
 Inputs = Any  # of a network: a tensor, or several in a tuple or mapping
 Loss = Callable[[Any, Any], Tensor]  # of outputs and targets
 Labels = Literal["true", "sampled", "expected"]
 T = TypeVar("T")
 
+# What channels last make faster, without a criterion seeing anything of it.
+ALIKE = Need.GRADIENTS | Need.SAMPLES
 PARTS = 2  # of the expectation over labels: what two leave of chance ranks alike at .98
 
 
@@ -38,6 +40,7 @@ class Shared:
     wanted: Need  # by any criterion; decides what the passes keep
     granted: Need  # to the criterion that looks now
     seed: int = 0  # of the labels and signs that are drawn for all criteria
+    half: bool = False  # whether the passes that criteria share are in bfloat16
     meter: Meter = field(default_factory=Meter)
     # Every tensor handed out, and its version then; in-place changes raise it.
     held: list[tuple[Tensor, int]] = field(default_factory=list)
@@ -81,7 +84,8 @@ class Batch:
         norms: Literal["eval", "batch"] = "eval",
     ) -> None:
         self.model, self.loss, self.shared = model, loss, shared
-        self.weights, self.images, self.targets = weights, images, targets
+        self.weights, self.targets, self._given = weights, targets, images
+        self.images = pytree.tree_map_only(torch.Tensor, torch.Tensor.contiguous, images)
         self.index, self.norms = index, norms
         self.size = samples_in(images)
         self._made: dict[Any, Any] = {}
@@ -141,7 +145,7 @@ class Batch:
         """The batch of that name, which differs from this one in what is given."""
         if name not in self._variants:
             own = {one: getattr(self, one) for one in ("targets", "loss", "index", "norms")}
-            place = (self.model, self.weights, self.images)
+            place = (self.model, self.weights, self._given)
             self._variants[name] = Batch(*place, shared=self.shared, **own | other)
         return self._variants[name]
 
@@ -152,7 +156,7 @@ class Batch:
             NotApplicable: the targets are no classes, one a sample, or probabilities of them.
         """
         with torch.no_grad():
-            outputs = self.model(self.images)
+            outputs = self._run()
         flat = isinstance(outputs, torch.Tensor) and outputs.dim() == 2
         classes = self.targets.dim() == 1
         if self.targets.is_floating_point():
@@ -251,7 +255,7 @@ class Batch:
         gradient = hooks.once(name).made_gradient
         if gradient is None:
             raise NotApplicable(f"no gradient reaches layer {name}")
-        return of_samples(gradient, name, self.size) * self.size
+        return full(of_samples(gradient, name, self.size)) * self.size
 
     def _passed_by(self, need: Need) -> BackwardPass:
         """What was made of the gradients on their way back, for `need`."""
@@ -317,7 +321,7 @@ class Batch:
             NotApplicable: the layer is used several times in one forward pass.
         """
         self._require(Need.ACTIVATIONS | Need.ACTIVATION_GRADIENTS)
-        return of_samples(self._forward[1].hooks.once(name).given.detach(), name, self.size)
+        return of_samples(self._forward[1].hooks.once(name).input(), name, self.size)
 
     def layer_output(self, name: str) -> Tensor:
         """What came out of a layer, ahead of any in-place activation behind it."""
@@ -371,6 +375,14 @@ class Batch:
         with norms, torch.enable_grad():
             yield
 
+    def _run(self) -> Any:
+        """The network's outputs, as criteria share them."""
+        given = self._given if self.shared.wanted in ALIKE else self.images
+        device = tensors(given)[0].device.type
+        with torch.autocast(device, torch.bfloat16, enabled=self.shared.half):
+            found = self.model(given)
+        return pytree.tree_map_only(torch.Tensor, full, found) if self.shared.half else found
+
     @property
     def _forward(self) -> tuple[Tensor, BackwardPass]:
         def forward() -> tuple[Tensor, BackwardPass]:
@@ -382,7 +394,7 @@ class Batch:
                 nullcontext() if Need.GRADIENTS in wanted else in_autograd(self.model, False),
                 passage.hooks.on(self.model) if hooked else nullcontext(),
             ):
-                return self.model(self.images), passage
+                return self._run(), passage
 
         return self.evidence("forward", DATA, forward)
 
@@ -400,6 +412,7 @@ class Batch:
             )
             with torch.no_grad():
                 passage.finish()
-            return dict(zip(parameters, found, strict=True)) if of_weights else {}
+            plain = (one.contiguous() for one in found)
+            return dict(zip(parameters, plain, strict=True)) if of_weights else {}
 
         return self.evidence("gradients", BACKWARD, backward)

@@ -75,11 +75,10 @@ def analyse(
         paired=paired,
         overall=overall,
         changes=changes(scored, overall, paired),
-        by_factor=by_problem.by_factor(scored),
         equal_cost=at_equal_cost(scored),
         ranking=ranking,
         standing=against_best(scored, ranking),
-        noise=cells.noise(scored.averaged),
+        noise=cells.noise(scored.averaged, scored.trials),
         published=ours_and_published(suite, problems, scored.trials),
         footing=stands,
     )

@@ -68,32 +68,3 @@ def paired(scored: Scores) -> pd.DataFrame:
         for mean, low, high in zip(found.mean, *joint, strict=True)
     ]
     return table
-
-
-def by_factor(scored: Scores) -> pd.DataFrame:
-    """The declared comparisons by dataset and by model: one row a (recovery, comparison, level).
-
-    Columns: `factor` (`dataset` or `model`, each with two levels or more), `level`, `family`,
-    `recovery`, `method`, `reference`, `n_problems`, `mean` over its problems and the interval of it
-    on these problems (`low`, `high`, each alone). They describe where a difference comes from.
-    """
-    columns = ["factor", "level", "family", "recovery", "method", "reference", "n_problems"]
-    columns += ["mean", "low", "high"]
-    parts = scored.cells[["problem", "dataset", "model"]].drop_duplicates(ignore_index=True)
-    cube = differences(scored.by_base, scored.family, scored.problems)
-    recoveries = [one.recovery for one in scored.family]
-    tables = []
-    for factor in ("dataset", "model"):
-        if parts[factor].nunique() < 2 or not recoveries:
-            continue
-        for level, of_level in parts.groupby(factor, sort=False):
-            there = cube[:, of_level.index]
-            found = welch_in_groups(there, recoveries, floor=False)
-            alpha = statistics.spent(looks_of(scored.suite), there)
-            low, high = bounded(found.interval(1 - alpha))
-            numbers = {"mean": found.mean, "low": low, "high": high}
-            numbers["n_problems"] = (~np.isnan(there)).any(axis=2).sum(axis=1)
-            tables.append(pd.DataFrame(scored.family).assign(factor=factor, level=level, **numbers))
-    if not tables:
-        return pd.DataFrame(columns=columns)
-    return pd.concat(tables, ignore_index=True)[columns]

@@ -181,15 +181,20 @@ def _over_repeats(averaged: Averaged) -> Averaged:
     return {key: found.mean(axis=1) for key, found in averaged.items()}
 
 
-def noise(averaged: Averaged) -> pd.DataFrame:
+def noise(averaged: Averaged, trials: pd.DataFrame) -> pd.DataFrame:
     """One row a finished (problem, recovery, method), of retained top-1 over budgets, in points.
 
-    Columns: `base_sd` and `repeat_sd` (nested variance components), `base_share` (of the variance),
+    Columns: `base_sd` and `repeat_sd` (nested variance components),
     `aa_sd` (of the difference of two runs of this method on the same bases). A repeat redraws the
     calibration images and, where there is recovery, its order: without recovery `repeat_sd` is the
-    calibration's noise, with it that of both. NaN: one base, or one repeat.
+    calibration's noise, with it that of both. NaN: one base, or one repeat; but one trial that
+    stands for all repeats has no noise between them.
     """
-    rows = [(*key, *statistics.noise(values)) for key, values in averaged.items()]
+    same = {key for key, _ in by_method(trials[trials["all_repeats"].astype(bool)])}
+    rows = [
+        (*key, *statistics.noise(values.repeat(2, axis=1) if key in same else values))
+        for key, values in averaged.items()
+    ]
     return pd.DataFrame(rows, columns=[*CELL[:3], *statistics.Noise._fields])
 
 

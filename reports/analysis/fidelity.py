@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,7 +20,7 @@ REGRETS = tuple(f"regret_{100 * share:.0f}" for share in SHARES)
 NORMALISED = tuple(f"{name}_normalised" for name in REGRETS)
 STATISTICS = (*CORRELATIONS, *NORMALISED, *REGRETS)
 PLACE = ["problem", "method"]
-TRIAL = [*PLACE, "base", "repeat"]
+TRIAL = [*PLACE, "base", "repeat", "all_repeats"]
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ def analyse_fidelity(
 
 def fidelity_frame(records: Iterable[Record]) -> pd.DataFrame:
     """Finished fidelity trials as one row each: `problem`, `method`, `base`, `repeat`,
-    `STATISTICS`, `ceiling`, `score_s`."""
+    `all_repeats`, `STATISTICS`, `ceiling`, `score_s`."""
     rows = []
     for record in records:
         if record.fidelity is not None and record.costs is not None:
@@ -128,34 +127,25 @@ def _told(trials: pd.DataFrame, alpha: float) -> set[tuple[str, str]]:
 
 
 def _methods(trials: pd.DataFrame, expected: Sequence[Labels], level: float) -> pd.DataFrame:
-    planned: dict[tuple[str, str], list[Labels]] = {}
-    for trial in expected:
-        planned.setdefault((trial.problem, trial.method), []).append(trial)
-    done = dict(iter(trials.groupby(PLACE, sort=False)))
-    rows = []
-    for (problem, method), labels in planned.items():
-        finished = done.get((problem, method), trials[:0])
-        row: dict[str, Any] = {"problem": problem, "method": method}
-        row |= {"bases": len({one.base for one in labels}), "expected": len(labels)}
-        row |= {"done": len(finished), "complete": len(finished) == len(labels)}
-        if row["complete"]:
-            row["score_s"] = float(finished["score_s"].mean())
-            per_base = finished.groupby("base")[list(STATISTICS)].mean()
-            for name in STATISTICS:  # within what each can be
-                limits = (-1, 1) if name in CORRELATIONS else (0,)
-                if (values := per_base[name].dropna().to_numpy()).size:
-                    span = statistics.t_interval(values, level, *limits)
-                    row |= {name: span.mean, f"{name}_low": span.low, f"{name}_high": span.high}
-        rows.append(row)
-    ends = [f"{name}{end}" for name in STATISTICS for end in ("", "_low", "_high")]
-    columns = [*PLACE, "bases", "done", "expected", "complete", "told", "score_s", *ends]
-    table = pd.DataFrame(rows).reindex(columns=columns)
-    whole = trials.merge(table.loc[table["complete"].astype(bool), PLACE])
+    planned = pd.DataFrame([(one.problem, one.method, one.base) for one in expected])
+    of_method = planned.set_axis([*PLACE, "base"], axis=1).groupby(PLACE, sort=False)["base"]
+    table = of_method.agg(bases="nunique", expected="size")
+    table["done"] = trials.groupby(PLACE).size().reindex(table.index, fill_value=0)
+    table["complete"] = table["done"] == table["expected"]
+    whole = trials.merge(table.index[table["complete"]].to_frame(index=False))
     told = _told(whole, 1 - level)
-    table["told"] = [place in told for place in table[PLACE].itertuples(index=False, name=None)]
-    table[[*ends, "score_s"]] = table[[*ends, "score_s"]].astype(float)
+    table["told"] = [place in told for place in table.index]
+    table["score_s"] = whole.groupby(PLACE)["score_s"].mean()
+    per_base = whole.groupby([*PLACE, "base"])[list(STATISTICS)].mean()
+    for name in STATISTICS:  # within what each can be
+        limits = (-1, 1) if name in CORRELATIONS else (0,)
+        ends = [name, f"{name}_low", f"{name}_high"]
+        table[ends] = np.nan
+        for place, values in per_base[name].dropna().groupby(level=PLACE):
+            span = statistics.t_interval(values.to_numpy(), level, *limits)
+            table.loc[place, ends] = span.mean, span.low, span.high
     order = {one.problem: at for at, one in reversed(list(enumerate(expected)))}
-    return table.sort_values(
+    return table.reset_index().sort_values(
         ["problem", "spearman"],
         key=lambda column: column.map(order) if column.name == "problem" else -column,
         kind="stable",

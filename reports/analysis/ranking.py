@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import statistics
 from ..statistics import Floats, Pairwise
@@ -36,9 +35,6 @@ class MethodRanks:
     # that failed share the last
     low: Floats
     high: Floats
-    # [methods] roughly how probable it is that the mean over problems is the highest, among those
-    # that may be; NaN where that is unknown.
-    best: Floats
     # Indices of methods that nothing tells apart, at the suite's alpha.
     cliques: tuple[tuple[int, ...], ...]
 
@@ -46,11 +42,6 @@ class MethodRanks:
     def waiting(self) -> tuple[str, ...]:
         """Methods that have finished nowhere yet, and so hold up nobody."""
         return tuple(one for one in self.planned if one not in self.methods)
-
-    @property
-    def any_told(self) -> bool:
-        """Whether any two are shown to differ: else places and pairs are those of noise."""
-        return self.pairwise is not None and bool((self.pairwise.adjusted <= self.alpha).any())
 
     def apart(self, one: str, other: str) -> float:
         """By how many points these two differ, if they are told apart; else 0."""
@@ -92,14 +83,12 @@ def rank_methods(recovery: str, scored: Scores, *, tested: bool = True) -> Metho
     pairs = None
     groups: Sequence[tuple[int, ...]] = ()
     low, high = np.ones(len(methods)), np.full(len(methods), float(len(methods)))
-    best = np.full(len(methods), np.nan)
     whole = np.asarray(~np.isnan(scores).any(axis=0))
     if tested and whole.sum() > 1 and 2 * len(problems) > len(everywhere):
         cube[~whole] = np.nan  # a method that failed comes last, whatever it reached elsewhere
         pairs = statistics.pairwise(cube, cells["recovery"].nunique(), looks_of(suite))
         low, high = pairs.ranks(alpha)
         low[~whole], high[whole] = whole.sum() + 1.0, np.minimum(high[whole], whole.sum())
-        best = _chances(cube, whole, low)
         order = -np.nan_to_num(scores, nan=-1e9).mean(axis=0)
         groups = statistics.cliques(order, pairs.adjusted, alpha)
     return MethodRanks(
@@ -114,16 +103,5 @@ def rank_methods(recovery: str, scored: Scores, *, tested: bool = True) -> Metho
         pairwise=pairs,
         low=low,
         high=high,
-        best=best,
         cliques=tuple(groups),
     )
-
-
-def _chances(cube: Floats, whole: NDArray[np.bool_], low: Floats) -> Floats:
-    """Of the `whole` methods, on the bases that all of them have: among those that may be first."""
-    chances = np.full(len(cube), np.nan)
-    shared = cube[whole]
-    chances[whole] = statistics.chance_of_best(shared[:, :, ~np.isnan(shared.sum(axis=(0, 1)))])
-    possible = np.where(low > 1, 0.0, chances)
-    known = np.isfinite(possible[whole]).all()
-    return np.asarray(possible / max(possible[whole].sum(), 1e-9) if known else possible)

@@ -8,7 +8,6 @@ from functools import cached_property
 
 import pandas as pd
 
-from suites.protocol import Axis
 from suites.schema import AnySuite
 
 from ..declared import Footing
@@ -50,7 +49,6 @@ class Results(Analysed, Scores):
     paired: pd.DataFrame
     overall: pd.DataFrame
     changes: pd.DataFrame
-    by_factor: pd.DataFrame
     equal_cost: pd.DataFrame
     ranking: Mapping[str, MethodRanks]  # recovery -> ranks of all methods
     standing: pd.DataFrame  # the best of each problem and those not told from it
@@ -76,12 +74,6 @@ class Results(Analysed, Scores):
         """How many a problem has, in words; in a suite with looks methods stop when decided."""
         counts = self.cells["bases"] if self.course.looks else [self.suite.bases]
         return ranged(counts, "base")
-
-    @property
-    def axis(self) -> Axis:
-        """The cost that budgets hold equal; of a knob's thresholds, which hold none: MACs."""
-        cost = self.suite.budgets.cost
-        return "macs" if cost == "threshold" else cost
 
     @cached_property
     def tightest(self) -> dict[str, float]:

@@ -124,12 +124,12 @@ def claim_trials(records: Iterable[Record]) -> pd.DataFrame:
     for one in compared:
         # What did not finish bears no hash: that of its base's other trials.
         base = one.provenance.get("base_sha256") or weights[_base(one)] or f"base {one.labels.base}"
-        trial = one.labels.model_copy(update={"base": 0}), base
+        trial = one.labels.model_copy(update={"base": 0, "all_repeats": False}), base
         newest.pop(trial, None)  # the newer goes to the end
         newest[trial] = one
     recipes = {_place(one): _recipe(one) for one in newest.values()}  # the newest stands
     rows = [
-        {**one.labels.model_dump(), "problem": one.labels.problem, "key": one.key, "base": base,
+        {**dict(one.labels), "problem": one.labels.problem, "key": one.key, "base": base,
          "outcome": one.outcome, "declared": as_declared(one), "retained_top1":
          100 * (found.pruned.top1 - found.dense.top1) if (found := one.measurements) else np.nan}
         for (_, base), one in newest.items() if recipes[_place(one)] == _recipe(one)
@@ -168,7 +168,7 @@ def as_declared(record: Record) -> bool:
         after = suite.recipe_after(dataset, model, recovery.recipe, recovery.rewind)
         images = suite.calibration_of(model).keyed(suite.alteration_of(dataset, model))
         return (
-            identity.get("calibration") == images
+            identity.get("calibration") in (None, images)
             and identity.get("recipe") == (after and after.identity)
             and dense.get("recipe") == (known[base].identity if base else None)
             and dense.get("dataset") == dataset.identity

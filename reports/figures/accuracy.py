@@ -9,7 +9,7 @@ from ..metric import spoken
 from .captions import plotted
 from .panels import by_panel
 from .plot import Plot
-from .rows import bold, dots, left_out, row_grid, with_dots
+from .rows import dots, left_out, row_grid, with_dots
 from .style import DASHED, Look, title
 
 
@@ -59,5 +59,7 @@ def points(results: Results, looks: Mapping[str, Look], cells: pd.DataFrame, nam
         dots(ax, rows, looks, *values)
         if place + across >= len(axes):
             ax.set_xlabel(spoken().axis)
-    bold(axes, looks[results.suite.analysis.control].name)
+        for label in ax.get_yticklabels():
+            if label.get_text() == looks[results.suite.analysis.control].name:
+                label.set_fontweight("bold")
     return plotted("accuracy", figure, data, results, name, left_out=left)

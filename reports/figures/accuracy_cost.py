@@ -81,14 +81,16 @@ def drawn(
     return pd.concat([table[columns], lines], ignore_index=True)
 
 
-def with_bands(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> list[str]:
+def with_bands(
+    data: pd.DataFrame, looks: Mapping[str, Look], control: str, value: str = "top1"
+) -> list[str]:
     """All coloured methods where they are few; else the control and the best: bands hide lines."""
     there = in_order(data["method"], looks)
     loud = [name for name in there if not looks[name].quiet]
     if len(loud) <= _BANDS:
         return loud
     others = data[data["method"].isin(loud) & (data["method"] != control)]
-    best = others.groupby("method")["top1"].mean().idxmax()
+    best = others.groupby("method")[value].mean().idxmax()
     return [name for name in loud if name in (control, best)]
 
 

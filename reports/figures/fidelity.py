@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import SymmetricalLogLocator
 
 from suites.section import slug
 
@@ -20,7 +20,7 @@ from .focus import signed
 from .panels import tiled
 from .plot import Plot
 from .rows import DOT
-from .similarity import REMOVED, overlap, similarity, similarity_plot
+from .similarity import similarity, similarity_plot
 from .style import GREY
 
 BINS = 10  # of predicted rank, for the line of medians
@@ -74,17 +74,14 @@ def _regret(results: FidelityResults) -> Iterator[Plot]:
     yield plotted("regret", figure, data, results)
 
 
-def _matrices(
-    results: FidelityResults, name: str, of: Callable[[pd.DataFrame], pd.DataFrame], label: str
-) -> Iterator[Plot]:
+def _similarity(results: FidelityResults) -> Iterator[Plot]:
     """On problems of three criteria or more: of two there is one number, which needs no matrix."""
     for problem, units in results.units.groupby("problem", sort=False):
         if units["method"].nunique() > 2:
-            matrix = of(units)
-            figure = similarity_plot(matrix, label)
+            matrix = similarity(units)
+            figure, file = similarity_plot(matrix), f"similarity-{slug(str(problem))}"
             data = matrix.rename_axis("method").reset_index()
-            known, file = {"problem": problem, "removed": REMOVED}, f"{name}-{slug(str(problem))}"
-            yield plotted(name, figure, data, results, file, **known)
+            yield plotted("similarity", figure, data, results, file, problem=problem)
 
 
 def _truth(results: FidelityResults) -> Iterator[Plot]:
@@ -98,10 +95,7 @@ def _truth(results: FidelityResults) -> Iterator[Plot]:
 FIGURES: Mapping[str, Callable[[FidelityResults], Iterator[Plot]]] = {
     "correlation": _correlation,
     "regret": _regret,
-    "similarity": partial(
-        _matrices, name="similarity", of=similarity, label="Spearman's ρ of scores"
-    ),
-    "overlap": partial(_matrices, name="overlap", of=overlap, label="overlap of removed sets"),
+    "similarity": _similarity,
     "truth": _truth,
 }
 
@@ -199,16 +193,11 @@ def _scatter(units: pd.DataFrame, order: Sequence[str], rho: dict[str, float]) -
     first = axes[0]
     first.set_xlim(0, 1)
     first.set_xticks([0, 0.5, 1], ["0", "½", "1"])
-    # Decades on both sides of zero, labelled sparsely.
     first.set_yscale("symlog", linthresh=knee, linscale=0.6)
+    decades = SymmetricalLogLocator(base=10, linthresh=knee)
+    decades.set_params(numticks=6)
+    first.yaxis.set_major_locator(decades)
     highest, lowest = changes.max(initial=0.0), changes.min(initial=0.0)
-    top = max(0, math.ceil(math.log10(max(highest, knee) / knee)))
-    low = math.ceil(math.log10(max(-lowest, knee) / knee))
-    every = max(1, math.ceil((top + low) / 5))
-    up = [knee * 10.0**power for power in range(0, top + 1, every)]
-    down = [-knee * 10.0**power for power in range(0, low + 1, every)] if low else []
-    ticks = [*down[::-1], 0.0, *up]
-    first.set_yticks(ticks, [f"{one:g}".replace("-", "−") for one in ticks])
     first.minorticks_off()
     first.set_ylim(1.3 * min(lowest, -knee), 1.3 * max(highest, knee))
     figure.supxlabel("predicted rank (low scores leave first)", fontsize=8)

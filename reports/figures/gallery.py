@@ -16,10 +16,8 @@ from . import (
     accuracy,
     accuracy_cost,
     accuracy_latency,
-    costs,
     fidelity,
     paired_differences,
-    pairwise,
     pareto,
     rank_diagram,
     recovery_curves,
@@ -42,12 +40,10 @@ FIGURES: Mapping[str, Plots] = {
     "accuracy": accuracy.plots,
     "paired_differences": paired_differences.plots,
     "rank_diagram": rank_diagram.plots,
-    "pairwise": pairwise.plots,
-    "score_cost": pareto.score_cost,
-    "training_cost": pareto.training_cost,
+    "score_cost": partial(pareto.plots, name="score_cost"),
+    "training_cost": partial(pareto.plots, name="training_cost"),
     "recovery_curves": recovery_curves.plots,
     "widths": widths.plots,
-    "costs": costs.plots,
 }
 
 

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
+from ..analysis.best import OVER
 from ..analysis.results import Results
 from ..metric import spoken
 from ..statistics import Floats
 from .captions import plotted
-from .panels import ALL_PROBLEMS as OVERALL
 from .panels import by_panel
 from .plot import Plot
 from .rows import dots, left_out, row_grid, with_dots
@@ -38,9 +38,9 @@ def drawn(results: Results, family: str) -> pd.DataFrame:
 
     rows = with_dots(pairs, of_bases)
     if over["n_problems"].max() > 1:
-        over = over.assign(panel=OVERALL, n=over["n_problems"], unit="problems", dot="")
+        over = over.assign(panel=OVER, n=over["n_problems"], unit="problems", dot="")
         single = rows[rows["dot"] == ""].dropna(subset=["mean"])
-        single = single.assign(panel=OVERALL, dot=single["problem"], low=math.nan, high=math.nan)
+        single = single.assign(panel=OVER, dot=single["problem"], low=math.nan, high=math.nan)
         several = [] if len(results.problems) > _PANELS else [rows]
         rows = pd.concat([*several, single, over], ignore_index=True)
     for axis in ("panel", "recovery"):  # a row or column of nothing but gaps is left to the page
@@ -65,7 +65,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         if family not in finished:
             continue
         data = drawn(results, family)
-        names = [one for one in (*results.problems, OVERALL) if one in set(data["panel"])]
+        names = [one for one in (*results.problems, OVER) if one in set(data["panel"])]
         recoveries = [one for one in results.recoveries if one in set(data["recovery"])]
         panels = by_panel(data, recovery=recoveries, panel=names)
         across = len(names) if len(names) > 1 else len(recoveries)
@@ -80,7 +80,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         yield plotted(
             "paired_differences", figure, data, results,
             "paired_differences" + ("_matched" if family == "matched" else ""),
-            family=family, other=other, overall=OVERALL in set(data["panel"]),
+            family=family, other=other, overall=OVER in set(data["panel"]),
             left_out=left_out(data["comparison"].nunique(), len(panels), across),
         )  # fmt: skip
 

@@ -17,7 +17,6 @@ from .style import ONE_COLUMN, QUIET, TWO_COLUMNS, Look, title
 _ENTRY = 0.15  # inches a line of the legend takes
 _ACROSS = 3  # panels beside one another
 MANY = 4  # problems beyond which panels wrap, or are averaged where each problem says the same
-ALL_PROBLEMS = "all problems"
 
 
 class Panel(NamedTuple):

@@ -1,8 +1,8 @@
 """Quality against what a method spends, with the Pareto front; names stand at the points."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain, product
-from typing import Any
+from itertools import chain
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -12,12 +12,13 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ..analysis.best import OVER
 from ..analysis.results import Results
 from ..metric import spoken
 from ..statistics import Floats
 from .captions import plotted
 from .focus import focus, signed
-from .panels import ALL_PROBLEMS, MANY, grid, legend
+from .panels import MANY, grid, legend
 from .plot import Plot, freeze, lay_out
 from .style import GREY, INK, QUIET, Look
 
@@ -25,16 +26,6 @@ _FRONT: dict[str, Any] = {"color": GREY, "linewidth": 1.0, "linestyle": (0, (3, 
 _ROOM = 0.2  # of the width, at both sides, for names
 SHORTEST_S = 1e-3  # shorter times stand at the left edge: a log axis has no zero
 _KEYS = ["problem", "recovery", "method"]
-
-
-def score_cost(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
-    """Against seconds of scoring, where methods differ in them."""
-    return _plots("score_cost", results, looks, timed=True)
-
-
-def training_cost(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
-    """Against all training images, where methods differ in them."""
-    return _plots("training_cost", results, looks, timed=False)
 
 
 def drawn(results: Results, cost: str) -> pd.DataFrame:
@@ -47,27 +38,18 @@ def drawn(results: Results, cost: str) -> pd.DataFrame:
 
     `results`: the analysis; matched controls are left out. `cost`: column of the trials.
     """
-    names = sorted(one.name for one in results.suite.methods)
-    rows = []
-    for recovery, problem, method in product(results.recoveries, results.problems, names):
-        of_bases = results.by_base.get((problem, recovery, method))
-        if of_bases is not None:
-            spread = of_bases.std(ddof=1) if of_bases.size > 1 else np.nan
-            rows.append((problem, recovery, method, of_bases.mean(), spread, of_bases.size))
-    means = pd.DataFrame(rows, columns=[*_KEYS, "retained_top1", "sd", "n"])
-    if means.empty:
-        return means.assign(**{cost: []})
-    means = means.astype({"n": int})
-    of_trials = results.trials.groupby(_KEYS)[cost].mean().astype(float)
-    means.insert(3, cost, of_trials.loc[list(means[_KEYS].itertuples(index=False))].to_numpy())
+    known = results.standing.dropna(subset="mean").rename(columns={"mean": "retained_top1"})
+    of_trials = results.trials.groupby(_KEYS)[cost].mean()
+    means = known[known["problem"] != OVER].join(of_trials, on=_KEYS)
+    means = means[[*_KEYS, cost, "retained_top1", "sd", "n"]].astype({cost: float, "n": int})
     if len(results.problems) > MANY:  # of those complete on all; `sd` and `n` are over these
         grouped = means.groupby(["recovery", "method"], sort=False)
         found = grouped[[cost, "retained_top1"]].mean()
         found["sd"], found["n"] = grouped["retained_top1"].std(), grouped.size()
         means = found[found["n"] == len(results.problems)].reset_index()
-        means.insert(0, "problem", ALL_PROBLEMS)
+        means.insert(0, "problem", OVER)
     tops = results.dense.groupby("problem")["dense_top1"].mean()
-    dense = means["problem"].map(tops).fillna(tops.mean())  # `ALL_PROBLEMS`: of their mean
+    dense = means["problem"].map(tops).astype(float).fillna(tops.mean())  # `OVER`: their mean
     least, most = spoken().ends
     means["low"] = np.maximum(means["retained_top1"] - means["sd"], least - dense)
     means["high"] = np.minimum(means["retained_top1"] + means.pop("sd"), most - dense)
@@ -80,10 +62,11 @@ def drawn(results: Results, cost: str) -> pd.DataFrame:
     return means
 
 
-def _plots(
-    name: str, results: Results, looks: Mapping[str, Look], *, timed: bool
+def plots(
+    results: Results, looks: Mapping[str, Look], name: Literal["score_cost", "training_cost"]
 ) -> Iterator[Plot]:
-    """Of the panels whose methods do not all cost the same: the others say nothing of it."""
+    """Against seconds of scoring or all training images, where methods differ in them."""
+    timed = name == "score_cost"
     cost, label = "images_trained", f"training {spoken().sample}s after the base (thousands)"
     if timed:
         cost, label = "score_s", "scoring time (s)"

@@ -8,6 +8,7 @@ from matplotlib.ticker import MaxNLocator
 from ..analysis.results import Results
 from ..formats import in_order
 from ..metric import spoken
+from .accuracy_cost import with_bands
 from .captions import plotted
 from .focus import focus, mark_below
 from .panels import entries, grid, legend
@@ -43,21 +44,13 @@ def drawn(results: Results) -> pd.DataFrame:
     return data[many].reset_index(drop=True)
 
 
-def _banded(data: pd.DataFrame, looks: Mapping[str, Look], control: str) -> list[str]:
-    """The control and the coloured method that ends best."""
-    last = data[data["epoch"] == data.groupby(["recovery", "method"])["epoch"].transform("max")]
-    ends = last.groupby("method")["validation_top1"].mean()
-    loud = ends[[name for name in ends.index if not looks[str(name)].quiet and name != control]]
-    best = [str(loud.idxmax())] if len(loud) else []
-    return [*([control] if control in ends.index else []), *best]
-
-
 def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     """Curves of recoveries with three epochs or more, at the tightest budget."""
     data = drawn(results)
     if data.empty:
         return
-    banded = _banded(data, looks, results.suite.analysis.control)
+    last = data[data["epoch"] == data.groupby(["recovery", "method"])["epoch"].transform("max")]
+    banded = with_bands(last, looks, results.suite.analysis.control, "validation_top1")
     methods = in_order(data["method"], looks)
     y_label = f"validation {spoken().title} ({spoken().unit})"
     figure, panels = grid(data, 2.1, "epoch of recovery", y_label, sharex=False)

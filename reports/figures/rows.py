@@ -52,11 +52,6 @@ def left_out(methods: int, panels: int, across: int) -> str:
     return " Of so many methods a panel shows the coloured ones, the best and the worst."
 
 
-def places(ax: Axes) -> dict[str, int]:
-    """At which y a row stands, by its name."""
-    return {one.get_text(): y for y, one in enumerate(ax.get_yticklabels())}
-
-
 def row_grid(
     panels: Sequence[Sequence[str]], across: int, looks: Mapping[str, Look]
 ) -> tuple[Figure, list[Axes]]:
@@ -83,13 +78,6 @@ def row_grid(
         for label in ax.get_yticklabels():
             label.set_color(INK)
     return figure, flat[: len(panels)]
-
-
-def bold(axes: Sequence[Axes], control: str) -> None:
-    """Set the control's name in bold."""
-    for label in (one for ax in axes for one in ax.get_yticklabels()):
-        if label.get_text() == control:
-            label.set_fontweight("bold")
 
 
 def with_dots(

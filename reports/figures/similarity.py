@@ -1,7 +1,6 @@
 """Matrices as coloured squares with names at their sides; of agreement with a dendrogram above."""
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -17,7 +16,6 @@ from scipy.spatial.distance import squareform
 from ..statistics import Floats
 from .style import GREY, TWO_COLUMNS
 
-REMOVED = 0.3  # share of the units that a removed set holds
 _NUMBERS = 30  # methods up to which numbers are written into the squares
 _SIDE = 0.16  # inches of a square, where so many fit
 _LARGE = 0.27  # of one that holds a number
@@ -27,30 +25,18 @@ _LETTER = 0.058  # inches
 def similarity(units: pd.DataFrame) -> pd.DataFrame:
     """Spearman correlation of every two methods' scores over all units, mean over bases.
 
-    Rows and columns are in the order of an average-linkage clustering of 1 - tau, so that methods
-    which rank alike, or upside down, stand together. `units` are those of one problem.
+    Rows and columns are in the order of an average-linkage clustering of 1 - rho, so that methods
+    which rank alike stand together. `units` are those of one problem.
     """
     return mean_agreement([one.corr("spearman") for one in _scores(units)])
 
 
-def overlap(units: pd.DataFrame) -> pd.DataFrame:
-    """Share that two methods' sets have in common, of all units in either: Jaccard, over bases.
-
-    A set is the lowest `REMOVED` of the sampled units. Order as `similarity`, of 1 - overlap.
-    """
-    by_base = []
-    for scores in _scores(units):
-        taken = scores.rank(method="first") <= REMOVED * len(scores)
-        held = taken.to_numpy(dtype=float)
-        both = held.T @ held
-        either = held.sum(axis=0)[:, None] + held.sum(axis=0)[None] - both
-        by_base.append(pd.DataFrame(both / either, taken.columns, taken.columns))
-    return mean_agreement(by_base)
-
-
 def _scores(units: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """Of each base and repeat [units, methods]."""
-    for _, rows in units.groupby(["base", "repeat"], sort=True):
+    """Of each base and repeat [units, methods]; what stands for all repeats is in each."""
+    of_all = units[units["all_repeats"].astype(bool)]
+    for (base, repeat), rows in units.groupby(["base", "repeat"], sort=True):
+        if repeat:
+            rows = pd.concat([rows, of_all[of_all["base"] == base]])
         yield rows.pivot(index=["group", "unit"], columns="method", values="score")
 
 
@@ -76,22 +62,21 @@ def _tree(matrix: pd.DataFrame) -> Floats:
     return tree
 
 
-def similarity_plot(matrix: pd.DataFrame, label: str, flat: str = "constant") -> Figure:
+def similarity_plot(matrix: pd.DataFrame) -> Figure:
     """A square a pair, with numbers in percent where they can be read, below a dendrogram.
 
-    NaN stays blank. Colours run from -1 to 1 where there is something negative. `flat`: what is
-    said of methods that rank nothing.
+    NaN stays blank. Colours run from -1 to 1 where there is something negative.
     """
     values = matrix.to_numpy(dtype=float)
     ranked = matrix.notna().any(axis=1)
-    names = [str(name) if ranked[name] else f"{name} ({flat})" for name in matrix.index]
-    texts = signs(values)
+    names = [str(name) if ranked[name] else f"{name} (constant)" for name in matrix.index]
+    texts = np.where(values < 0, "\N{MINUS SIGN}", "")  # the ends of the map are alike in grey
     if len(matrix) <= _NUMBERS:
         whole = np.rint(100 * np.nan_to_num(values)).astype(int)
         texts = np.char.replace(whole.astype(str), "-", "\N{MINUS SIGN}")
     signed = bool((values < 0).any())
     colours, low = ("RdBu", -1.0) if signed else ("Blues", 0.0)
-    figure, ax = square_figure(values, names, names, colours, (low, 1.0), label, texts)
+    figure, ax = square_figure(values, names, names, colours, (low, 1.0), "Spearman's ρ", texts)
     if ranked.sum() > 2:  # the tree above the first squares; heights are 1 - agreement
         found = dendrogram(_tree(matrix.loc[ranked, ranked]), no_plot=True)
         left = (np.array(found["icoord"]) - 5) / 10  # scipy's leaves stand at 5, 15, 25 ...
@@ -104,11 +89,6 @@ def similarity_plot(matrix: pd.DataFrame, label: str, flat: str = "constant") ->
     return figure
 
 
-def signs(matrix: Floats) -> NDArray[np.str_]:
-    """A minus for every value below zero: the ends of a two-sided map are alike in grey."""
-    return np.where(matrix < 0, "\N{MINUS SIGN}", "")
-
-
 def square_figure(
     matrix: Floats,  # [rows, columns]; NaN stays blank
     rows: Sequence[str],  # names from the top
@@ -116,9 +96,7 @@ def square_figure(
     colours: str,  # a colour map
     limits: tuple[float, float],  # values of its ends
     label: str,  # of the colour bar
-    # [rows, columns] to write into the squares; `signs` where numbers have no room.
-    texts: NDArray[np.str_] | None = None,
-    extend: Literal["neither", "both"] = "neither",  # `both` where values lie beyond the limits
+    texts: NDArray[np.str_] | None = None,  # [rows, columns] to write into the squares
 ) -> tuple[Figure, Axes]:
     """The figure, and the axes of the matrix."""
     names = _LETTER * max(len(name) for name in rows) + 0.15
@@ -139,7 +117,7 @@ def square_figure(
     ax.tick_params(length=0)
     ax.grid(visible=False)
     ax.spines[:].set_visible(False)
-    bar = figure.colorbar(shown, ax=ax, label=label, extend=extend, aspect=30, fraction=0.05)
+    bar = figure.colorbar(shown, ax=ax, label=label, aspect=30, fraction=0.05)
     bar.outline.set_visible(False)
     if texts is not None:
         scale = Normalize(*limits, clip=True)

@@ -1,4 +1,4 @@
-"""What is kept of every layer, methods side by side, and which methods keep alike."""
+"""What is kept of every layer, methods side by side."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -11,29 +11,23 @@ from suites.section import slug
 
 from ..analysis.results import Results
 from ..formats import ranged
-from ..statistics import rank_agreement
 from .captions import plotted
 from .plot import Plot
-from .similarity import mean_agreement, similarity_plot, square_figure
+from .similarity import mean_agreement, square_figure
 from .style import Look
-
-UNIFORM = "uniform"
 
 
 def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
-    """A matrix a problem, where methods differ in any layer; one of correlations for all."""
+    """A matrix a problem, where methods differ in any layer; those that thin alike side by side."""
     data = drawn(results)
     what = "weights" if results.suite.budgets.unstructured else "channels"
-    agreements: list[pd.DataFrame] = []
     for problem, rows in data.groupby("problem", sort=False):
         table = rows.pivot(index="layer", columns="method", values="kept")
         table = table.loc[list(dict.fromkeys(rows["layer"]))].dropna(axis=1)
         one_channel = 100 / rows.groupby("layer")["of"].first()[table.index]
         if table.shape[1] < 2 or (table.max(axis=1) - table.min(axis=1) < one_channel).all():
             continue
-        alike = rank_agreement(table, one_channel)
-        agreements.append(pd.DataFrame(alike, table.columns, table.columns))
-        order = list(mean_agreement(agreements[-1:]).index)
+        order = list(mean_agreement([table.corr("spearman")]).index)
         values = table[order].T.to_numpy(dtype=float)  # dark is kept whole
         limits = 10 * np.floor(values.min() / 10), 100.0
         methods, layers = (list(map(str, one)) for one in (order, table.index))
@@ -44,15 +38,6 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
             rows.sort_values("method", key=lambda one: one.map(order.index), kind="stable"),
             results, f"widths-{slug(str(problem))}",
             problem=problem, what=what, n=ranged(rows["n"], "network"),
-        )  # fmt: skip
-    every = agreements[0] if agreements else ()
-    shared = [name for name in every if all(name in one for one in agreements)]
-    if len(shared) > 2:
-        matrix = mean_agreement([one.loc[shared, shared] for one in agreements])
-        yield plotted(
-            "width_similarity", similarity_plot(matrix, "Kendall's τ of shares kept", UNIFORM),
-            matrix.astype(object).fillna(UNIFORM).rename_axis("method").reset_index(),
-            results, what=what, problems=len(agreements), uniform=UNIFORM,
         )  # fmt: skip
 
 

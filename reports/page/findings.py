@@ -149,13 +149,6 @@ def headline_numbers(results: Results) -> dict[str, dict[str, Any]]:
     return numbers_of
 
 
-def left_out(results: Results) -> list[tuple[str, str, str, str, str]]:
-    """(method, reference, problem, recovery, reason) of differences that could not be formed."""
-    rows = results.paired[results.paired["reason"] != ""]
-    keys = ["method", "reference", "problem", "recovery", "reason"]
-    return list(rows[keys].itertuples(index=False, name=None))
-
-
 def failures(records: Sequence[Record]) -> list[tuple[str, str, int, str]]:
     """(outcome, message, how many, an example) of the trials that ended without measurements."""
     grouped: dict[tuple[str, str], list[str]] = defaultdict(list)

@@ -18,7 +18,6 @@ from ..formats import (
     points,
     shown,
     signed,
-    spanned,
     whole,
 )
 from .captions import captioned
@@ -60,7 +59,7 @@ def rank_table(results: Results, recovery: str) -> Table | None:
         low, high = ranking.low[method], ranking.high[method]
         cells = [Cell(ranking.methods[method]), signed(means[method])]
         cells += [Cell(f"{low:.0f} to {high:.0f}" if high > low else f"{low:.0f}", float(low))]
-        rows.append([*cells, number(100 * ranking.best[method], 2)])
+        rows.append(cells)
     return captioned("ranks", recovery, results, rows, ranking=ranking)
 
 
@@ -85,25 +84,6 @@ def overall_table(results: Results, recovery: str) -> Table:
             cells += [Cell(p_value(row["like_p_adjusted"]), number(row["like_p_adjusted"]).value)]
         rows.append(cells)
     return captioned("overall", recovery, results, rows, tested=tested)
-
-
-def factor_table(results: Results, recovery: str) -> Table | None:
-    """Differences by dataset and by model; None where neither varies."""
-    table = results.by_factor[results.by_factor["recovery"] == recovery]
-    if table.empty:
-        return None
-    levels = list(dict.fromkeys(zip(table["factor"], table["level"], strict=True)))
-    pair = ["family", "method", "reference"]
-    found = table.set_index([*pair, "factor", "level"]).to_dict("index")
-    rows = []
-    for key in table[pair].drop_duplicates().itertuples(index=False, name=None):
-        cells = [Cell(one) for one in key[1:]]
-        for place in levels:
-            row = found[*key, *place]
-            text = spanned(row["mean"], row["low"], row["high"])
-            cells.append(Cell(text, signed(row["mean"]).value))
-        rows.append(cells)
-    return captioned("by_factor", recovery, results, rows, levels=levels)
 
 
 def equal_cost_table(results: Results, recovery: str) -> Table | None:

@@ -40,7 +40,6 @@ def render(
         warnings=list(warnings(results)),
         one_image=one_image(results.trials),
         unfinished=findings.unfinished(results),
-        left_out=findings.left_out(results),
         csv_names=FRAMES,
     )
 

@@ -13,7 +13,8 @@ from .captions import caution
 from .findings import provenance
 
 # Parts of provenance names: differences here may move results; a host's name does not.
-_TOLD_APART = ("version", "package", "python", "git", "platform", "device", "cpu", "gpu", "thread")
+_MADE_BY = ("version", "package", "python", "git", "platform")
+_TOLD_APART = (*_MADE_BY, "device", "cpu", "gpu", "thread", "memory_format")
 
 
 def missing_warnings(records: Sequence[Record], expected: int, ignored: int) -> Iterator[str]:
@@ -63,19 +64,20 @@ def twins(records: Iterable[Record]) -> list[list[str]]:
     Where records of old do not tell units: the same widths, and the same accuracy and loss. Of
     methods that train on their way also the same accuracy, as equal units have unequal weights.
     """
-    left: dict[str, dict[Labels, Any]] = defaultdict(dict)
+    left: dict[str, set[tuple[Labels, Any]]] = defaultdict(set)  # repeats may be one or many
     for one in records:
         if (found := one.measurements) is None or not (found.widths or found.weights):
             continue
-        place = one.labels.model_copy(update={"method": "", "matched_to": None})
+        whose = {"method": "", "matched_to": None, "repeat": 0, "all_repeats": False}
+        place = one.labels.model_copy(update=whose)
         units: Any = found.kept_sha256
         if not units:
             units = (*found.widths.items(), *found.weights.items(), found.pruned.loss)
         end = found.pruned.top1 if found.phases or not found.kept_sha256 else None
-        left[one.labels.method][place] = units, end
+        left[one.labels.method].add((place, (units, end)))
     alike: dict[Any, list[str]] = defaultdict(list)
     for method, trials in left.items():
-        alike[frozenset(trials.items())].append(method)
+        alike[frozenset(trials)].append(method)
     return [sorted(names) for names in alike.values() if len(names) > 1]
 
 

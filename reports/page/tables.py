@@ -17,7 +17,6 @@ from .captions import captioned, caution
 from .method_tables import (
     difference_table,
     equal_cost_table,
-    factor_table,
     overall_table,
     rank_table,
     standing_table,
@@ -25,7 +24,7 @@ from .method_tables import (
 
 # Of `Results`, beside the page as CSV.
 FRAMES = (
-    *("trials", "cells", "changes", "paired", "overall", "by_factor", "equal_cost"),
+    *("trials", "cells", "changes", "paired", "overall", "equal_cost"),
     *("standing", "noise"),
 )
 
@@ -39,7 +38,7 @@ def frames_of(results: Results) -> dict[str, pd.DataFrame]:
 def typeset(results: Results) -> dict[str, list[Table]]:
     """All of them under their headings, in the order of the page."""
     makers = (
-        *(standing_table, rank_table, overall_table, factor_table, equal_cost_table),
+        *(standing_table, rank_table, overall_table, equal_cost_table),
         *(difference_table, tuned_table, cost_table),
     )
     tables = {}
@@ -48,7 +47,7 @@ def typeset(results: Results) -> dict[str, list[Table]]:
         tables[capital(after(recovery))] = [one for one in made if one is not None]
     if len(results.published):
         tables["Ours and the published"] = [published_table(results)]
-    whole = (make(results) for make in (noise_table, note_table, deployed_table, cell_table))
+    whole = (make(results) for make in (noise_table, deployed_table, cell_table))
     return tables | {"Whole suite": [one for one in whole if one is not None]}
 
 
@@ -108,23 +107,6 @@ def tuned_table(results: Results, recovery: str) -> Table | None:
     return captioned("tuned", recovery, results, rows, keys=keys) if rows else None
 
 
-def note_table(results: Results) -> Table | None:
-    """What procedures say of themselves: rounds, releases, channels that came back."""
-    notes = pd.DataFrame(
-        {"method": one.labels.method, "note": note, "budget": one.labels.budget, "value": value}
-        for one in results.records
-        for note, value in (one.measurements.notes if one.measurements else {}).items()
-    )
-    if notes.empty:
-        return None
-    means = notes.groupby(["method", "note", "budget"], sort=False)["value"].agg(["mean", "count"])
-    rows = [
-        [Cell(str(method)), Cell(str(note)), _budget(results, budget), number(mean), whole(n)]
-        for (method, note, budget), mean, n in means.itertuples(name=None)
-    ]
-    return captioned("notes", "", results, rows)
-
-
 def _budget(results: Results, budget: Any) -> Cell:
     return Cell(budget_words(results.suite.budgets.cost, budget), float(budget))
 
@@ -136,7 +118,7 @@ def cell_table(results: Results) -> Table:
         columns.append("best_validation_top1")
     # A mask leaves channels and latency as they are, and only a mask has weights.
     gone = {"channels", "latency"} if suite.budgets.unstructured else {"weights"}
-    gone |= {"memory"} - {results.axis}
+    gone |= {"memory"} - {suite.budgets.cost}
     costs = ("macs", "params", "channels", "weights", "memory", "latency")
     columns += [f"{one}_percent" for one in costs if one not in gone]
     columns += ["score_s", "recovery_s", *others(results.trials)]

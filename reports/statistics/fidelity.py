@@ -5,8 +5,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .arrays import Floats
-
 LEAST = 3  # units: fewer have no ranking to speak of
 
 
@@ -92,31 +90,3 @@ def noise_ceiling(half: ArrayLike, other: ArrayLike) -> float:
     """
     r = np.maximum(rank_correlation(half, other).spearman, 0.0)
     return float(np.sqrt(2 * r / (1 + r)))
-
-
-def rank_agreement(values: ArrayLike, rounding: ArrayLike) -> Floats:
-    """Kendall's tau-b of every two columns over pairs of rows; NaN with a column of nothing but
-    ties, which ranks nothing.
-
-    Two rows of a column tie where they differ by less than the larger of their roundings. What
-    rounding alone moves is then no rank, as it would be to Spearman's rho (Kendall 1945).
-
-    `values`: [rows, columns]. `rounding`: [rows], at least 0: the step in which the values of a row
-    come.
-
-    Returns:
-        [columns, columns], in [-1, 1].
-
-    >>> shares = [[0.688, 0.9, 0.2], [0.719, 0.5, 0.4], [0.703, 0.1, 0.8]]
-    >>> rank_agreement(shares, [1 / 16, 1 / 32, 1 / 64]).tolist()  # the first is uniform
-    [[nan, nan, nan], [nan, 1.0, -1.0], [nan, -1.0, 1.0]]
-    """
-    table, step = np.asarray(values, dtype=np.float64), np.asarray(rounding, dtype=np.float64)
-    one, other = np.triu_indices(len(table), 1)
-    apart = table[one] - table[other]
-    least = np.maximum(step[one], step[other])[:, None] - 1e-9  # of a whole step they differ
-    signs = np.where(np.abs(apart) < least, 0.0, np.sign(apart))
-    both = signs.T @ signs
-    ranked = np.diag(both)
-    scale = np.sqrt(np.outer(ranked, ranked))
-    return np.where(scale > 0, both / np.where(scale > 0, scale, 1.0), np.nan)

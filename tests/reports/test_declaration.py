@@ -332,7 +332,7 @@ def test_the_headline_file_bears_it(tmp_path: Path) -> None:
             tmp_path,
             declarations=declared,
             formats=[],
-            figures=["costs"],
+            figures=["score_cost"],
         )
         numbers = json.loads((tmp_path / "headline.json").read_text())
         assert (numbers["declared"], numbers["notices"]) == (date, said)

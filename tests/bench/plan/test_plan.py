@@ -6,6 +6,7 @@ import copy
 import hashlib
 import random
 import re
+from collections import Counter
 from collections.abc import Callable
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -29,6 +30,7 @@ from bench.steps.workspace import Settings, Workspace
 from bench.store.sealed import write_arrays, write_json, write_sealed
 from bench.store.store import Store
 from bench.training.train import train
+from reports.records import content_key
 from suites import Recipe, Suite, load_suite
 
 
@@ -134,8 +136,9 @@ DECIDING: dict[str, tuple[Any, dict[str, Any]]] = {
     "min_channels": ("l1", {"selection": {"min_channels": 2}}),
     "round_to": ("l1", {"selection": {"round_to": 4}}),
     "emptied": ("l1", {"selection": {"emptied": "skip"}}),
-    "calibration images": ("l1", {"calibration": {"images": 16, "batch_size": 16}}),
-    "calibration batch": ("l1", {"calibration": {"images": 32, "batch_size": 8}}),
+    "criterion with data": ("taylor", {}),
+    "calibration images": ("taylor", {"calibration": {"images": 16, "batch_size": 16}}),
+    "calibration batch": ("taylor", {"calibration": {"images": 32, "batch_size": 8}}),
     "budget": ("l1", {"budgets": {"macs": [0.4]}}),
     "cost": ("l1", {"budgets": {"params": [0.5]}}),
     "channels": ("l1", {"budgets": {"channels": [0.5]}}),
@@ -166,8 +169,81 @@ def test_every_field_that_decides_is_in_the_key() -> None:
 
 
 def test_base_and_repeat_are_in_the_key() -> None:
-    plan = plan_of(bases=2, repeats=2, methods=["l1"])
+    plan = plan_of(bases=2, repeats=2, methods=["taylor"], analysis={"control": "taylor"})
     assert len(keys(plan)) == len(plan.trials) == 2 * 2 * 2 * 2
+
+
+# Methods of which nothing hangs on the repeat, and for each that has something a reason.
+STEPWISE = {"criterion": "l1", "iterative": {"steps": 2}}
+FIXED: list[Any] = ["l1", STEPWISE, {"criterion": "inverse", "options": {"of": "l2"}}]
+VARYING: dict[str, Any] = {
+    "looks": "taylor",
+    "draws": "random",
+    "a part looks": {"criterion": "inverse", "options": {"of": "taylor"}},
+    "a part draws": {"criterion": "inverse", "options": {"of": "random"}},
+    "is trained on the way": {"criterion": "l1", "iterative": {"steps": 2, "recover": "tiny"}},
+    "rides on a training": {"criterion": "l1", "procedure": {"name": "soft", "recipe": "tiny"}},
+    "is prepared": {
+        "criterion": "l1",
+        "prepare": {"name": "bn_slimming", "recipe": "tiny"},
+    },
+}
+
+
+def repeats(method: Any, recovery: Any = "none", **changes: Any) -> list[tuple[int, bool]]:
+    given = {"criterion": method} if isinstance(method, str) else method
+    plan = plan_of(
+        repeats=3,
+        methods=[{**given, "as": "it"}],
+        analysis={"control": "it"},
+        recoveries=[recovery],
+        **{"budgets": {"macs": [0.5]}, **changes},
+    )
+    assert len(keys(plan)) == len(plan.trials)
+    assert len({id(one.path) for one in plan.trials}) == len({one.path.key for one in plan.trials})
+    return [(one.labels.repeat, one.labels.all_repeats) for one in plan.trials]
+
+
+EACH = [(0, False), (1, False), (2, False)]
+
+
+@pytest.mark.parametrize("method", FIXED, ids=str)
+def test_what_looks_at_nothing_and_draws_nothing_is_one_for_all_repeats(method: Any) -> None:
+    assert repeats(method) == repeats(method, budgets={"weights": [0.5]}) == [(0, True)]
+    assert repeats(method, budgets={"memory": [0.9]}) == [(0, True)]
+    for recovery in ("bn", {"finetune": "tiny"}):  # its images, its order
+        assert repeats(method, recovery) == EACH
+    assert repeats(method, budgets={"latency": [0.9]}) == EACH  # clocks differ
+
+
+@pytest.mark.parametrize("method", VARYING.values(), ids=VARYING)
+def test_what_looks_or_draws_or_is_trained_is_one_a_repeat(method: Any) -> None:
+    assert repeats(method) == EACH
+
+
+def test_a_control_hangs_on_what_it_and_its_method_hang_on() -> None:
+    matched = [{"criterion": "l1", "matched": ["l2", "random"]}]
+    matched += [{"criterion": "taylor", "matched": ["l1"]}]
+    plan = plan_of(methods=matched, repeats=3, recoveries=["none"])
+    counts = Counter(one.labels.method for one in plan.trials)
+    two = 2  # budgets
+    assert counts == {
+        **{"l1": two, "l2~l1": two, "random~l1": 3 * two, "taylor": 3 * two, "l1~taylor": 3 * two}
+    }
+
+
+def test_repeats_share_the_path_and_other_images_decide_nothing() -> None:
+    plan = plan_of(repeats=3, methods=["l1"])
+    assert len({one.path.key for one in plan.trials}) == 1
+    other = plan_of(repeats=5, methods=["l1"], calibration={"images": 16, "batch_size": 4})
+    paths, alone = ({one.path.key for one in each.trials} for each in (plan, other))
+    assert paths == alone
+    unrecovered = [
+        {one.key for one in each.trials if one.recovery == "none"} for each in (plan, other)
+    ]
+    assert unrecovered[0] == unrecovered[1]
+    finetuned = [one for one in plan.trials if one.recovery == "finetune"]
+    assert len({seed("recovery", **one.at.axes) for one in finetuned}) == 3
 
 
 @pytest.mark.parametrize(
@@ -358,11 +434,11 @@ def test_a_shard_does_not_depend_on_the_order_of_the_suite() -> None:
     assert keys(MANY.shard(2, 3)) == keys(other.shard(2, 3))
 
 
-@pytest.mark.parametrize("text", ["0/3", "4/3", "1", "a/b", "1/0", "-1/3", "1/3/5", "/"])
+@pytest.mark.parametrize("text", ["4/3", "1", "a/b", "1/0", "-1/3", "1/3/5", "/"])
 def test_a_shard_that_is_none_is_refused(text: str) -> None:
     from bench.run.session import _shard
 
-    with pytest.raises(BenchError, match=r"expected I/N with 1 <= I <= N"):
+    with pytest.raises(BenchError, match=r"expected I/N with I from 0"):
         _shard(text)
 
 
@@ -386,6 +462,15 @@ def test_seeds_are_what_they_have_always_been() -> None:
     assert seed("recovery", **axes, repeat=0) == GOLDEN_RECOVERY
     drawn = torch.randperm(10, generator=generator("calibration", **axes, repeat=0)).tolist()
     assert drawn == GOLDEN_ORDER
+
+
+@pytest.mark.parametrize("suite", ["criteria", "rewinding", "pruning-at-init", "fidelity"])
+def test_a_key_is_the_hash_of_the_whole_identity(suite: str) -> None:
+    """However the hash of it is come by."""
+    trials = make_plan(load_suite(suite)).trials
+    for trial in trials:
+        assert trial.key == content_key(trial.identity)
+    assert len({trial.key for trial in trials}) == len(trials)
 
 
 def test_keys_are_what_they_have_always_been() -> None:
@@ -424,10 +509,10 @@ def test_the_method_is_no_axis_of_calibration_or_finetuning(tmp_path: Path) -> N
     """Whatever the criterion and whatever ran before, the batches are the same, bit for bit."""
     workspace = Workspace(Settings(tmp_path, tmp_path))
     plan = plan_of(repeats=2)
-    seen: dict[int, list[torch.Tensor]] = {}
-    methods: dict[int, set[str]] = {}
+    seen: dict[int | None, list[torch.Tensor]] = {}
+    methods: dict[int | None, set[str]] = {}
     for trial in plan.trials:
-        at = trial.path.at
+        at = trial.at
         data = workspace.dataset(at.base)
         torch.rand(7)
         images = [inputs for inputs, _ in workspace.calibration(at, data)]
@@ -435,7 +520,11 @@ def test_the_method_is_no_axis_of_calibration_or_finetuning(tmp_path: Path) -> N
         assert all(torch.equal(one, other) for one, other in zip(first, images, strict=True))
         methods.setdefault(at.repeat, set()).add(trial.labels.method)
         assert "method" not in at.axes
-    assert methods == {repeat: set(plan.suite.method_names) for repeat in (0, 1)}
+    assert methods == {
+        **{repeat: set(plan.suite.method_names) for repeat in (0, 1)},  # those that finetune
+        None: {"l1", "l2-2"},
+    }
+    assert seen[None] == []
     assert not torch.equal(torch.cat(seen[0]), torch.cat(seen[1]))
 
 
@@ -460,7 +549,7 @@ def test_two_networks_are_finetuned_on_identical_batches(
 
     chosen = {one.labels.method: one for one in trials}
     for number, method in enumerate(("l1", "taylor")):
-        at, recipe = chosen[method].path.at, chosen[method].recipe
+        at, recipe = chosen[method].at, chosen[method].recipe
         assert recipe is not None
         model = watched(workspace.fresh_model(at.base, data))
         if number:  # another network, another past
@@ -530,22 +619,25 @@ def test_equal_work_is_one_job(store: Store) -> None:
     graph = job_graph(plan.trials, store)
     assert kinds(graph) == {
         "BaseJob": 2,
-        "ScoresJob": 4,  # a standpoint each: all one-shot criteria in one pass
-        "PathJob": 4 * 5,
+        # A standpoint each: all one-shot criteria with data in one pass, and those without.
+        "ScoresJob": 4 + 2,
+        "PathJob": 4 * 3 + 2 * 2,
         "TrialJob": len(plan.trials),
     }
     for job in graph.jobs.values():
         if isinstance(job, ScoresJob):
-            assert [one.name for one in job.criteria] == ["random", "l1", "taylor"]
+            names = [one.name for one in job.criteria]
+            assert names == (["random", "taylor", "l1"] if job.at.images else ["l1", "l2"])
 
 
 def test_scores_of_weights_and_of_channels_are_kept_apart(store: Store) -> None:
     def scores(axis: str) -> ScoresJob:
         plan = plan_of(budgets={axis: [0.5]})
         graph = job_graph(plan.trials, store)
-        (one,) = (job for job in graph.jobs.values() if isinstance(job, ScoresJob))
+        found = [job for job in graph.jobs.values() if isinstance(job, ScoresJob)]
         wanted = {trial.path.score_key for trial in plan.trials if trial.path.takes_scores}
-        assert wanted == {one.score_key(criterion) for criterion in one.criteria}
+        assert wanted == {one.score_key(each) for one in found for each in one.criteria}
+        (one,) = (one for one in found if one.at.images)
         return one
 
     by_axis = {axis: scores(axis) for axis in ("macs", "channels", "weights")}
@@ -568,12 +660,12 @@ def test_everything_waits_for_what_it_stands_on(store: Store) -> None:
             case ScoresJob():
                 assert before == {BaseJob}
             case TrialJob():
-                assert before == {PathJob}
+                assert before == {BaseJob, PathJob}
             case PathJob() if job.matched is not None:
                 assert before == {BaseJob, ScoresJob, PathJob}
                 assert job.matched.key in graph.after[job.key]
             case PathJob():
-                assert before == ({BaseJob, ScoresJob} if job.takes_scores else {BaseJob})
+                assert before == {BaseJob, ScoresJob}
 
 
 def test_a_control_alone_brings_the_path_that_it_needs(store: Store) -> None:
@@ -590,10 +682,11 @@ def test_what_lies_in_the_store_is_left_out(store: Store) -> None:
 
     keep(store, at.base)
     graph = job_graph(plan.trials, store)
-    assert kinds(graph) == {"ScoresJob": 1, "PathJob": 5, "TrialJob": 20}
+    assert kinds(graph) == {"ScoresJob": 2, "PathJob": 5, "TrialJob": 20}
     assert not any(at.base.key in after for after in graph.after.values())
 
-    keep_scores(store, path["l1"])
+    for method in ("l1", "l1~taylor", "l2-2"):
+        keep_scores(store, path[method])
     graph = job_graph(plan.trials, store)
     (scores,) = (job for job in graph.jobs.values() if isinstance(job, ScoresJob))
     assert [one.name for one in scores.criteria] == ["random", "taylor"]
@@ -612,7 +705,7 @@ def test_work_that_stands_on_another_base_is_done_again(store: Store, there: str
         keep_scores(store, trial.path)
     if there is not None:
         keep(store, trial.path.at.base, there)
-    rest = {"ScoresJob": 1, "PathJob": 5, "TrialJob": 20}
+    rest = {"ScoresJob": 2, "PathJob": 5, "TrialJob": 20}
     wanted = rest if there else {"BaseJob": 1, **rest}
     assert kinds(job_graph(plan.trials, store)) == wanted
 

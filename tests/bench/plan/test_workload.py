@@ -116,8 +116,9 @@ def test_a_base_is_its_epochs_and_its_measuring(tmp_path: Path) -> None:
 
 def test_one_pass_over_the_calibration_images_serves_all_criteria(tmp_path: Path) -> None:
     methods = ["random", "l1", "taylor", "jacobian"]
-    (scores,) = of_kind(make_plan(toy.suite(methods=methods)), tmp_path, "ScoresJob")
+    scores, without = of_kind(make_plan(toy.suite(methods=methods)), tmp_path, "ScoresJob")
     assert (scores.scored, scores.passes) == (32, 32 * TRAINING)
+    assert without == Load()  # what needs no data is scored by itself
     (weights,) = of_kind(make_plan(toy.suite(methods=["l1"])), tmp_path, "ScoresJob")
     assert weights == Load()
 

@@ -10,6 +10,7 @@ import pytest
 import toy
 from command_line import Command
 from command_line import bench as bench  # the fixture
+from inline_runs import Silent
 from rich.console import Console
 
 from bench.errors import BenchError
@@ -18,6 +19,7 @@ from bench.plan.jobs import BaseJob, Job
 from bench.plan.plan import make_plan
 from bench.run.preflight import Examined, inspect_bases
 from bench.run.run import run
+from bench.steps.perform import Outcome
 from bench.steps.workspace import Settings
 from bench.store.sealed import write_json
 from bench.store.store import Store
@@ -89,13 +91,9 @@ def test_nothing_is_pruned_before_all_bases_are_inspected(tmp_path: Path) -> Non
     """Kinds of the jobs that an executor is given, with the inspection among them."""
     order: list[str] = []
 
-    class Heard:
-        def started(self, job: Job) -> None:
-            order.append(job.kind)
-
-        def ended(self, job: Job, failure: object) -> None: ...
-
-        def recorded(self, record: object) -> None: ...
+    class Heard(Silent):
+        def job(self, event: str, job: Job, outcome: Outcome | None = None) -> None:
+            order.extend([job.kind] * (event == "started"))
 
     plan = make_plan(toy.suite(**SMALL, bases=3))
     executor = make_executor("inline", Settings(tmp_path, tmp_path), 1, None)

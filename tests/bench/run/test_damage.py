@@ -22,6 +22,7 @@ from command_line import bench as bench  # the fixture
 from inline_runs import go
 from PIL import Image
 
+from bench.errors import Interrupted
 from bench.plan.plan import Plan, make_plan
 from bench.run.reporting import report_holds, write_own_report
 from bench.store import weights as checkpoints
@@ -217,8 +218,8 @@ def test_a_damaged_checkpoint_of_a_training_starts_it_anew(
     monkeypatch: pytest.MonkeyPatch,
     damage: Damage,
 ) -> None:
-    class Killed(BaseException):
-        """As a machine dies."""
+    class Killed(Interrupted):
+        """As a machine dies: no job's own fault."""
 
     plan = plans(images)["training"]
     saved = checkpoints.Checkpoint.save

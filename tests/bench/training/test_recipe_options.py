@@ -83,6 +83,19 @@ def test_it_is_honoured_and_learns(data: Dataset, changes: dict[str, Any]) -> No
     )
 
 
+def test_what_rides_on_a_training_sees_gradients_in_the_usual_format(data: Dataset) -> None:
+    seen: list[bool] = []
+
+    class Looking(Counting):
+        def after_backward(self, step: int) -> None:
+            gradient = self.weight.grad
+            seen.append(gradient is not None and gradient.is_contiguous())
+
+    trained(data.worked(channels_last=True), Looking())
+    assert seen
+    assert all(seen)
+
+
 @every_option
 @pytest.mark.parametrize("dies_after", [1, 4])
 def test_a_killed_training_goes_on_bit_for_bit(

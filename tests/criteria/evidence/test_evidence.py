@@ -344,3 +344,31 @@ def test_squares_that_would_be_wrong_are_refused_with_their_reason(shared: bool,
     (cost,) = gather(model, [scoring], [labelled()])
     assert isinstance(cost.failure, NotApplicable)
     assert said in str(cost.failure)
+
+
+def test_criteria_know_nothing_of_images_whose_channels_lie_last() -> None:
+    """Nothing that they are handed lies otherwise, and it is the same but for rounding."""
+    model = lively(build("residual")).float()
+    x, y = labelled(4)
+    ran: list[bool] = []
+    model.stem.register_forward_pre_hook(lambda _, given: ran.append(given[0].stride(1) == 1))
+
+    def seen(images: Tensor, needs: Need) -> dict[str, Tensor]:
+        found: dict[str, Tensor] = {}
+
+        def see(batch: Batch) -> None:
+            found.update(batch.gradients, images=batch.images)
+            if Need.ACTIVATIONS in needs:
+                found.update(read=batch.layer_input("left2"), made=batch.layer_output("left2"))
+
+        look(model, images.float(), y, see, needs)
+        assert all(one.is_contiguous() for one in found.values())
+        return found
+
+    last = x.float().clone(memory_format=torch.channels_last)
+    for needs, laid_out in ((Need.GRADIENTS, True), (Need.GRADIENTS | Need.ACTIVATIONS, False)):
+        plain, found = seen(x, needs), seen(last, needs)
+        assert ran[-1] is laid_out
+        for name, one in plain.items():
+            assert torch.allclose(one, found[name], rtol=1e-4, atol=1e-6), name
+    assert not model._forward_pre_hooks

@@ -213,31 +213,19 @@ def test_means_and_pairs_are_those_of_the_analysis(crowd: Results) -> None:
         )
         for _, of_bar in bars.groupby("bars"):  # no bar runs over a method that is not under it
             assert np.ptp(of_bar["index"]) == len(of_bar) - 1
-    for plot in plots(crowd, "pairwise"):
-        found = crowd.ranking[plot.name.removeprefix("pairwise-")]
-        assert found.pairwise is not None
-        i, j = 3, 7
-        pair = plot.data[
-            (plot.data["method"] == found.methods[i]) & (plot.data["reference"] == found.methods[j])
-        ]
-        assert pair["difference"].item() == found.pairwise.difference[i, j]
-        assert pair["adjusted_p"].item() == found.pairwise.adjusted[i, j]
 
 
 def test_what_tells_nothing_apart_is_not_drawn() -> None:
-    """No diagram of one bar over everything, no heat map without a dot."""
+    """No diagram of one bar over everything."""
     results = analysed(methods=4, budgets=2, models=4, bases=3)
-    of_tests = ("rank_diagram", "pairwise")
-    drawn = {one.name for name in of_tests for one in plots(results, name)}
-    assert {"rank_diagram", "pairwise-none"} <= drawn
+    assert [one.name for one in plots(results, "rank_diagram")] == ["rank_diagram"]
     blind = {}
     for recovery, ranks in results.ranking.items():
         assert ranks.pairwise is not None
         none = replace(ranks.pairwise, adjusted=np.ones_like(ranks.pairwise.adjusted))
         every = (tuple(range(len(ranks.methods))),)
         blind[recovery] = replace(ranks, pairwise=none, cliques=every)
-    blinded = replace(results, ranking=blind)
-    assert not [one.name for name in of_tests for one in plots(blinded, name)]
+    assert not [*plots(replace(results, ranking=blind), "rank_diagram")]
 
 
 @pytest.mark.slow
@@ -248,7 +236,7 @@ def test_no_figure_of_45_methods_is_higher_than_a_page() -> None:
         one.name: one.figure.get_figheight()
         for one in [*plots(crowded), *plots(single, "accuracy")]
     }
-    assert {"accuracy", "rank_diagram", "pairwise-none"} <= set(high)
+    assert {"accuracy", "rank_diagram"} <= set(high)
     assert {name: inches for name, inches in high.items() if inches > A_PAGE} == {}
 
 
@@ -276,7 +264,7 @@ def test_like_columns_stand_together_and_the_tree_joins_neighbours() -> None:
     assert matrix.loc["flat"].isna().all()  # it ranks nothing
     assert order[-1] == "flat"
     with publication():
-        figure = similarity_plot(matrix, "agreement")
+        figure = similarity_plot(matrix)
     branches = figure.axes[0].child_axes[0].collections[0].get_segments()
     assert len(branches) == 3
     assert "flat (constant)" in {one.get_text() for one in figure.findobj(Text)}
@@ -287,7 +275,7 @@ def test_like_columns_stand_together_and_the_tree_joins_neighbours() -> None:
 def test_nothing_is_drawn_that_says_nothing(tmp_path: Path) -> None:
     names = {one.name for one in plots(analysed(methods=3, budgets=1, models=1, bases=1))}
     assert "accuracy" in names
-    assert not names & {"accuracy_cost", "rank_diagram", "pairwise-none"}
+    assert not names & {"accuracy_cost", "rank_diagram"}
     whole = analysed(methods=3, budgets=2, models=1)
     quiet = replace(whole, records=[], trials=whole.trials.assign(images_trained=0))
     names = {one.name for one in plots(quiet)}
@@ -299,9 +287,9 @@ def test_nothing_is_drawn_that_says_nothing(tmp_path: Path) -> None:
 
 
 def test_figures_are_asked_for_by_name(small: Results, tmp_path: Path) -> None:
-    found = gallery(small, tmp_path, ["costs"])
-    assert [one.name for one in found] == ["costs"]
-    assert {path.stem for path in tmp_path.iterdir()} == {"costs"}
+    found = gallery(small, tmp_path, ["score_cost"])
+    assert [one.name for one in found] == ["score_cost"]
+    assert {path.stem for path in tmp_path.iterdir()} == {"score_cost"}
     with pytest.raises(ValueError, match="'frogs'; there are accuracy_cost"):
         gallery(small, tmp_path, ["frogs"])
 

@@ -147,11 +147,11 @@ def test_every_table_is_whole_in_every_form() -> None:
 def test_formats_and_figures_by_name(tmp_path: Path) -> None:
     suite, found = tiny()
     labels = plan(suite)
-    assert build_report(suite, found, labels, tmp_path, formats=["latex"], figures=["costs"])
+    assert build_report(suite, found, labels, tmp_path, formats=["latex"], figures=["score_cost"])
     suffixes = {path.suffix for path in (tmp_path / "tables").iterdir()}
     assert suffixes == {".tex"}
     assert not (tmp_path / "index.html").exists()
-    assert {path.stem for path in tmp_path.glob("figures/*")} <= {"costs"}
+    assert {path.stem for path in tmp_path.glob("figures/*")} <= {"score_cost"}
     with pytest.raises(ValueError, match="there are accuracy_cost"):
         build_report(suite, found, labels, tmp_path, figures=["acuracy"])
 

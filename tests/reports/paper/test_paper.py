@@ -497,7 +497,7 @@ def test_the_parts_compile_in_the_templates_of_conferences(tmp_path: Path, templ
 @pytest.mark.slow
 def test_all_tables_of_a_report_compile_in_one_document(tmp_path: Path) -> None:
     suite, records = made({"repeats": 2, "models": ["a_1", "b"]})
-    build_report(suite, records, plan(suite), tmp_path, formats=["latex"], figures=["costs"])
+    build_report(suite, records, plan(suite), tmp_path, formats=["latex"], figures=["score_cost"])
     names = sorted(path.name for path in (tmp_path / "tables").glob("*.tex"))
     assert len(names) > 10
     inputs = "\n".join(rf"\input{{tables/{one}}}\clearpage" for one in names)
