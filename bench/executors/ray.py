@@ -23,7 +23,11 @@ class Ray(CallingPool):
         host = LOOPBACK if here else ray.util.get_node_ip_address()
         super().__init__(settings, workers, timeout_s, host)
         quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
-        ray.init(num_cpus=workers if here else None, **quiet)
+        try:
+            ray.init(num_cpus=workers if here else None, **quiet)
+        except (ConnectionError, ValueError) as error:
+            where = os.environ.get("RAY_ADDRESS", "this machine")
+            raise BenchError(f"--executor ray: no cluster answers at {where} ({error})") from error
         gpus = ray.cluster_resources().get("GPU", 0) if settings.device == "cuda" else 0
         if settings.device == "cuda" and not gpus:
             ray.shutdown()
