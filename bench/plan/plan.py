@@ -27,12 +27,11 @@ class Plan(Outline):
     def only(
         self, methods: Collection[str] = (), repeats: int | None = None, trial: str = ""
     ) -> Self:
-        """The part with these methods (and the controls matched to them) and so many repeats, or
-        the trial whose key begins so.
+        """The part with these methods (and the controls matched to them), so many repeats, and the
+        keys that begin so.
 
         Raises:
-            PlanError: a name that is none of the suite's methods, letters that begin no key or
-                several.
+            PlanError: a name that is none of the suite's methods, letters that begin no key.
         """
         known = self.suite.method_names
         unknown = [name for name in methods if name not in known]
@@ -45,11 +44,8 @@ class Plan(Outline):
             and (repeats is None or one.labels.repeat < repeats)
             and one.key.startswith(trial)
         ]
-        if trial and len(chosen) != 1:
-            raise PlanError(
-                f"--trial {trial}: {len(chosen)} trials of {self.suite.suite}, as it is planned "
-                "here, have a key that begins so; bench explain TRIAL says how to run one"
-            )
+        if trial and not chosen:
+            raise PlanError(f"--trial {trial}: no trial has that key, as the suite is planned here")
         return replace(self, trials=tuple(chosen))
 
     def shard(self, index: int, count: int) -> Self:

@@ -1,11 +1,11 @@
 """One `bench run`: lock the results, check the inputs, run, log, report."""
 
 import os
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 from rich.console import Console
 
@@ -100,8 +100,10 @@ def session(plan: Plan, request: Request, console: Console) -> int:
         )
         if todo or (records and not _shown(plan, store, records)):
             with RunLog(store, plan.suite.suite, Live(console)) as log:
-                planned = {"trials": len(part.trials), "to_go": len(todo)}
-                log.tell("run started", **_said(plan, request), **planned)
+                how = {"workers": request.workers, "executor": request.executor}
+                how |= {"trials": len(part.trials), "to_go": len(todo), "process": os.getpid()}
+                how |= {"suite": plan.suite.suite, "command": request.command}
+                log.tell("run started", **how, **environment(settings.device))
                 records = _run(plan, among, todo, records, store, settings, request, log)
         else:
             record_suite(plan, settings.plugins, store)
@@ -192,15 +194,6 @@ def _executor(request: Request, settings: Settings) -> Executor:
     return make_executor(request.executor, settings, request.workers, *more)
 
 
-def _said(plan: Plan, request: Request) -> dict[str, Any]:
-    """What the log says of a run at its beginning."""
-    how = {"workers": request.workers, "executor": request.executor, "command": request.command}
-    return {
-        **{"suite": plan.suite.suite, "process": os.getpid(), **how},
-        **environment(request.settings.device),
-    }
-
-
 def _conclude(plan: Plan, store: Store, records: list[Record], console: Console) -> int:
     failed = [record for record in records if record.status == "failed"]
     for (_, reason), trials in reasons(failed).items():
@@ -225,7 +218,8 @@ def _shown(plan: Plan, store: Store, records: list[Record]) -> bool:
 
 
 def _shard(text: str) -> tuple[int, int]:
-    index, _, count = text.partition("/")
-    if not (index.isdecimal() and count.isdecimal() and 0 < int(count) >= int(index)):
+    numbers = re.fullmatch("([0-9]{1,9})/([0-9]{1,9})", text)
+    index, count = map(int, numbers.groups()) if numbers else (0, 0)
+    if not 0 <= index <= count or not count:
         raise BenchError(f"--shard {text}: expected I/N with I from 0 (bases) to N, as in 3/64")
-    return int(index), int(count)
+    return index, count

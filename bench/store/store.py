@@ -102,13 +102,12 @@ class Store:
 
         Who may not write here cannot tell, and is told who worked here last.
         """
-        if not (self.root / ".lock").exists():
-            return None
         try:
-            with FileLock(self.root / ".lock", timeout=0):
-                return None
+            if (self.root / ".lock").exists():
+                FileLock(self.root / ".lock", timeout=0).acquire().lock.release()
         except (Timeout, OSError):
             return self.last_holder()
+        return None
 
     def last_holder(self) -> str:
         """Who works here or did last, as `holder` says it; `unknown` where nobody is known."""

@@ -49,11 +49,9 @@ class Heard(inline_runs.Silent):
         self.failures: list[str] = []
         self.records: list[Record] = []
 
-    def started(self, job: Job) -> None:
-        self.starts[job.key] += 1
-
-    def ended(self, job: Job, outcome: Outcome) -> None:
-        if outcome.failure is not None:
+    def job(self, event: str, job: Job, outcome: Outcome | None = None) -> None:
+        self.starts[job.key] += event == "started"
+        if event == "ended" and outcome and outcome.failure is not None:
             self.failures.append(str(job))
 
     def recorded(self, record: Record) -> None:
@@ -296,16 +294,15 @@ class Beside(Heard):
         self.kinds: list[str] = []
         self.most = 0
 
-    def started(self, job: Job) -> None:
-        super().started(job)
+    def job(self, event: str, job: Job, outcome: Outcome | None = None) -> None:
+        super().job(event, job, outcome)
+        if event != "started":
+            self.out.pop(job.key, None)
+            return
         assert not (self.out and (job.alone or any(one.alone for one in self.out.values())))
         self.out[job.key] = job
         self.kinds.append(job.kind)
         self.most = max(self.most, len(self.out))
-
-    def ended(self, job: Job, failure: Failure | None) -> None:
-        super().ended(job, failure)
-        self.out.pop(job.key, None)
 
 
 def test_nothing_runs_beside_a_timing_and_all_of_them_follow_each_other(tmp_path: Path) -> None:
