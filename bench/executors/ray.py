@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 
 from ..errors import BenchError, needed
 from ..steps.workspace import Settings
-from .calling import LOOPBACK, CallingPool, Worker
+from .pool import LOOPBACK, Pool, Worker
 
 
-class Ray(CallingPool):
+class Ray(Pool):
     """One CPU a worker, and its share of the GPUs where it needs one."""
 
     def __init__(self, settings: Settings, workers: int, timeout_s: float | None) -> None:
@@ -34,7 +34,7 @@ class Ray(CallingPool):
             raise BenchError("--device cuda: the Ray cluster has no GPU; leave --device out")
         self._needs = {"num_cpus": 1, "num_gpus": min(1, gpus / workers), "max_retries": 0}
 
-    def _start(self, call: Callable[[int], None], workers: Sequence[Worker]) -> None:
+    def _launch(self, call: Callable[[int], None], workers: Sequence[Worker]) -> None:
         task = self._ray.remote(**self._needs)(_called)
         for one in workers:
             one.handle = task.remote(call, one.number)
@@ -43,9 +43,7 @@ class Ray(CallingPool):
         return bool(self._ray.wait([worker.handle], timeout=0)[0])
 
     def _end(self, worker: Worker) -> str:
-        if worker.connection:
-            worker.connection.close()
-            self._ray.wait([worker.handle], timeout=1)  # by itself, where it can
+        self._ray.wait([worker.handle], timeout=1 if worker.up else 0)  # by itself, where it can
         self._ray.cancel(worker.handle, force=True)
         try:
             self._ray.get(worker.handle, timeout=1)
