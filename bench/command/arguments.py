@@ -108,21 +108,26 @@ class ChosenSuite:
 
     def plan(self, console: Console, trial: str = "") -> Plan:
         """The suite's plan, from its file; from its record where there is no file of that name, or
-        where that has a trial whose key begins so and no options change it.
+        where one `trial` of it is wanted as it was run.
 
         Raises:
             SuiteError, PlanError, CriteriaError: faults of the suite, a plugin or a name.
         """
-        recorded = self._recorded.get(self.name) if trial else None
-        as_run = recorded and any(one.key.startswith(trial) for one in recorded.trials)
-        if recorded and as_run and not (self.overrides or self.scale or self.smoke):
-            suite = recorded.outline.suite
-        else:
-            suite = self.suite()
+        options = self.overrides or self.scale or self.smoke
+        recorded = self._recorded.get(self.name) if trial and not options else None
+        suite = recorded.outline.suite if recorded else self.suite()
         planned = self._plans(console, {"": suite})[""]
         if planned.suite.rehearsal:
             say(console, (f"Rehearsal: {REHEARSED}.", "yellow"))
         return planned
+
+    def outlines(self, console: Console) -> dict[str, tuple[Outline, Sequence[Path]]]:
+        """The suite by its name, with its plugins; without one all that were run."""
+        if self.name:
+            return {self.name: (self.plan(console), self.plugins)}
+        known = self._recorded
+        load_plugins(file for one in known.values() for file in one.plugins if file.is_file())
+        return {name: (one.outline, one.plugins) for name, one in known.items()}
 
     def plans_by_scale(self, console: Console) -> dict[str, Plan]:
         """The plans of all scales of the suite by name, its file as it stands first.

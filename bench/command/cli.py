@@ -113,6 +113,7 @@ def run(
     loaders: Annotated[int | None, option("run.loaders")] = None,
     executor: Annotated[str, option("run.executor")] = "local",
     timeout: Annotated[float | None, option("run.timeout")] = None,
+    slurm: Annotated[list[str], option("run.slurm")] = [],  # noqa: B006
     shard: Annotated[str, option("run.shard")] = "",
     retry_failed: Annotated[bool, option("run.retry_failed")] = False,
     allow_untrained: Annotated[bool, option("run.allow_untrained")] = False,
@@ -139,6 +140,7 @@ def run(
         trial=trial,
         executor=executor,
         timeout_s=timeout,
+        slurm=tuple(slurm),
         shard=shard,
         retry_failed=retry_failed,
         allow_untrained=allow_untrained,
@@ -170,6 +172,30 @@ def status(chosen: _OneOrAll, watch: Annotated[bool, option("status.watch")] = F
             show_all(console, store)
         else:
             raise typer.BadParameter("options are of one suite; give its name")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _AnySuite(ChosenSuite):
+    name: Annotated[str, option("explain.name")] = ""
+
+
+@app.command()
+@takes_suite
+def explain(chosen: _AnySuite, trial: Annotated[list[str], argument("explain.trial")]) -> None:
+    """Say what a trial is made of, what it took, what came of it, and how to run it alone."""
+    from .explain import show_trial
+
+    store = Store(chosen.results)
+    with saying_damage(store, console):
+        show_trial(console, store, " ".join(trial), chosen.outlines(console))
+
+
+@app.command()
+def doctor(results: Results = RESULTS) -> None:
+    """Look at all that may stand in the way of a run: machine, disk, results, MLflow."""
+    from .doctor import show_findings
+
+    raise typer.Exit(show_findings(console, Store(results)))
 
 
 @app.command()
@@ -377,8 +403,7 @@ def main() -> None:
     try:
         app()
     except (BenchError, CriteriaError, SuiteError, OSError) as error:
-        said = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
-        say(complaints, ("error:", "bold red"), f" {printable(said, SAID)}")
+        say(complaints, ("error:", "bold red"), f" {printable(str(error), SAID)}")
         raise SystemExit(getattr(error, "exit_code", 2)) from None
     except (KeyboardInterrupt, SystemExit) as end:
         if isinstance(end, SystemExit) and end.code != 130:  # 130: typer has met the interrupt

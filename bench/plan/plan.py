@@ -10,7 +10,7 @@ from suites.faults import no_such
 
 from ..data.known import list_datasets
 from ..errors import PlanError
-from .jobs import Trial
+from .jobs import DenseJob, Job, Trial
 from .makers import ComparisonMaker, FidelityMaker
 from .outline import Outline
 from .refusals import shared_metric
@@ -27,12 +27,11 @@ class Plan(Outline):
     def only(
         self, methods: Collection[str] = (), repeats: int | None = None, trial: str = ""
     ) -> Self:
-        """The part with these methods (and the controls matched to them) and so many repeats, or
-        the trial whose key begins so.
+        """The part with these methods (and the controls matched to them), so many repeats, and the
+        keys that begin so.
 
         Raises:
-            PlanError: a name that is none of the suite's methods, letters that begin no key or
-                several.
+            PlanError: a name that is none of the suite's methods, letters that begin no key.
         """
         known = self.suite.method_names
         unknown = [name for name in methods if name not in known]
@@ -45,22 +44,34 @@ class Plan(Outline):
             and (repeats is None or one.labels.repeat < repeats)
             and one.key.startswith(trial)
         ]
-        if trial and len(chosen) != 1:
-            raise PlanError(
-                f"--trial {trial}: {len(chosen)} trials of {self.suite.suite}, as it is planned "
-                "here, have a key that begins so; bench explain TRIAL says how to run one"
-            )
+        if trial and not chosen:
+            raise PlanError(f"--trial {trial}: no trial has that key, as the suite is planned here")
         return replace(self, trials=tuple(chosen))
 
     def shard(self, index: int, count: int) -> Self:
-        """Every trial is in exactly one of `count` shards, by its key."""
+        """Every trial is in exactly one of `count` shards, by its key.
+
+        Shard 0 has a trial of everything that is trained before a criterion looks, so that the
+        others can stand on the same.
+        """
         mine = [trial for trial in self.trials if int(trial.key[:12], 16) % count == index - 1]
+        if not index:
+            first = {base.key: trial for trial in self.trials[::-1] for base in _trained(trial)}
+            mine = list({trial.key: trial for trial in first.values()}.values())
         return replace(self, trials=tuple(mine))
 
     def pending(self, records: Iterable[Record], *, retry_failed: bool = False) -> list[Trial]:
         """Trials without a record; with `retry_failed`, those that failed as well."""
         done = {one.key for one in records if not (retry_failed and one.status == "failed")}
         return [trial for trial in self.trials if trial.key not in done]
+
+
+def _trained(job: Job) -> Iterator[DenseJob]:
+    """The dense networks that a job stands on."""
+    for needed in job.stands_on:
+        if isinstance(needed, DenseJob):
+            yield needed
+        yield from _trained(needed)
 
 
 def make_plan(suite: Suite | FidelitySuite) -> Plan:

@@ -12,9 +12,6 @@ from rich.text import Text
 
 from ..terminal import say
 
-SHOWN = 8  # of the jobs that run, those that have run longest
-Event = Mapping[str, Any]  # a line of the log: see `RunLog`
-
 
 class _Pace(progress.ProgressColumn):
     """How many a minute, and how long the others take at that."""
@@ -27,22 +24,14 @@ class _Pace(progress.ProgressColumn):
 
 
 class Live(progress.Progress):
-    """A bar for each kind of job; below them what runs now, each as far as that goes into a line.
-
-    >>> live = Live(Console(quiet=True))
-    >>> live.take({"at": "2026-11-29T12:00:00+00:00", "event": "jobs planned",
-    ...            "slots": 2, "jobs": {"bases": 1, "trials": 8}})
-    >>> live.counts
-    '0/8 trials, 0 failed'
-    """
+    """A bar for each kind of job; below them what runs now, as far as that goes into a line."""
 
     def __init__(self, console: Console) -> None:
-        self._begun = 0.0  # when the run did
         self._at: float | None = None  # when what is taken now happened; None: nothing is
         self._kinds: dict[str, progress.TaskID] = {}  # the bar of each
-        self._slots = 0
+        self._slots, self._begun = 0, 0.0
         self._names: dict[str, str] = {}  # of the jobs that an executor has, by key, oldest first
-        self._since: dict[str, float] = {}  # of those that run, when that began
+        self._since: dict[str, float] = {}  # when those that run began
         self._statuses: Counter[str] = Counter()  # of trials
         self._sums: Counter[str] = Counter()  # of what the finished ones measure
         self._reasons: set[str] = set()
@@ -56,30 +45,21 @@ class Live(progress.Progress):
             get_time=lambda: time.time() if self._at is None else self._at,
         )
 
-    @property
-    def counts(self) -> str:
-        """How many trials have ended, and how many of them without measurements."""
-        total = self._tasks[self._kinds["trials"]].total if "trials" in self._kinds else 0
-        ended = self._statuses.total()
-        return f"{ended}/{total} trials, {ended - self._statuses['done']} failed"
-
     def get_renderables(self) -> Iterable[RenderableType]:
+        done = self._statuses["done"]
         if self._begun:
-            what = self.counts if self._kinds else "nothing planned yet"
-            yield Text(f"{what}, after {self._for(self._begun)}")
+            yield Text(f"{self._counts()}, after {self._for(self._begun)}")
         yield from super().get_renderables()
-        now = list(self._since.items())  # a copy: another thread draws
-        lines = [f"{self._for(at)} {self._names.get(key)}" for key, at in now[:SHOWN]]
-        if len(now) > SHOWN:
-            lines.append(f"and {len(now) - SHOWN} more")
-        if done := self._statuses["done"]:
-            means = [f"{total / done:.2f} {what}" for what, total in list(self._sums.items())]
-            lines.append(f"mean of {done} done: {', '.join(means)}")
+        lines = [f"{total / max(done, 1):.2f} {what}" for what, total in list(self._sums.items())]
+        if lines:
+            lines = [f"mean of {done} done: {', '.join(lines)}"]
+        for key, at in list(self._since.items()):  # a copy: another thread draws
+            lines.append(f"{self._for(at)} {self._names.get(key)}")
         for line in lines:
             yield Text(line, "dim", no_wrap=True, overflow="ellipsis")
 
-    def take(self, told: Event) -> None:
-        """Show what an event has changed."""
+    def take(self, told: Mapping[str, Any]) -> None:
+        """Show what a line of the log has changed; see `RunLog`."""
         self._at = datetime.fromisoformat(told["at"]).timestamp()
         self._begun = self._begun or self._at
         match told["event"]:
@@ -89,43 +69,49 @@ class Live(progress.Progress):
                     self._expect(kind, count)
             case "job started":
                 self._names[told["key"]] = told["name"]
-            case "job ended" | "job retried" as event:
-                self._names.pop(told["key"], None)
-                self._since.pop(told["key"], None)
-                if event == "job ended":
-                    self._expect(told["kind"], 0)
-                    self.advance(self._kinds[told["kind"]])
-                    self._complain(told)
+            case "job retried":
+                self._leave(told["key"])
+            case "job ended":
+                self._leave(told["key"])
+                self._expect(told["kind"], 0)
+                self.advance(self._kinds[told["kind"]])
+                self._complain(told)
             case "record written":
-                self._record(told)
+                self._statuses[told["status"]] += 1
+                self._sums.update(told["found"])
+                self._complain(told)
+                tenth = max(int(self._trials()) // 10, 1)
+                if not self.console.is_terminal and self._statuses.total() % tenth == 0:
+                    say(self.console, self._counts())  # a file has no bars
         for key in list(self._names)[: self._slots]:  # the others wait for a worker
             self._since.setdefault(key, self._at)
         self._at = None
+
+    def _leave(self, key: str) -> None:
+        self._names.pop(key, None)
+        self._since.pop(key, None)
 
     def _expect(self, kind: str, more: int) -> None:
         """So many jobs more; at least one that has not ended, as a split job has more parts."""
         if kind not in self._kinds:
             self._kinds[kind] = self.add_task(kind, total=0)
         task = self._tasks[self._kinds[kind]]
-        total = max((task.total or 0) + more, task.completed + 1)
-        self.update(task.id, total=total)
+        self.update(task.id, total=max((task.total or 0) + more, task.completed + 1))
 
-    def _record(self, told: Event) -> None:
-        self._statuses[told["status"]] += 1
-        self._sums.update(told["found"])
-        self._complain(told)
-        tenth = max(int(self._tasks[self._kinds["trials"]].total or 0) // 10, 1)
-        if not self.console.is_terminal and self._statuses.total() % tenth == 0:
-            say(self.console, self.counts)  # a file has no bars
-
-    def _complain(self, told: Event) -> None:
+    def _complain(self, told: Mapping[str, Any]) -> None:
         """Say why a job failed, unless another has for that very reason."""
-        why = told["failure"]
-        if why and not why["infeasible"]:
+        if (why := told["failure"]) and not why["infeasible"]:
             reason = f"{why['kind']}: {why['message']}"
             if reason not in self._reasons:
                 say(self.console, ("failed: ", "red"), f"{told['name']}: {reason}")
             self._reasons.add(reason)
+
+    def _trials(self) -> float:
+        return self._tasks[self._kinds["trials"]].total or 0 if "trials" in self._kinds else 0
+
+    def _counts(self) -> str:
+        ended = self._statuses.total()
+        return f"{ended}/{self._trials()} trials, {ended - self._statuses['done']} failed"
 
     def _for(self, since: float) -> timedelta:
         return timedelta(seconds=int(max(self.get_time() - since, 0)))

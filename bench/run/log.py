@@ -22,10 +22,9 @@ KINDS = ("bases", "prepared", "early", "oracles", "scores", "paths", "timings", 
 
 
 class RunLog:
-    """Told what happens, it writes that down and shows it; a disk that is full ends only the log.
+    """Told what happens, it writes that down and shows it; a full disk ends the log alone.
 
-    As a context it tells of damage and of the end. Everything in a line is ASCII: what a terminal
-    would obey is escaped.
+    As a context it tells of damage and of the end. What a terminal would obey is escaped.
     """
 
     def __init__(self, store: Store, suite: str, live: Live) -> None:
@@ -39,58 +38,38 @@ class RunLog:
     def __exit__(self, kind: type[BaseException] | None, error: object, _: object) -> None:
         for line in self._store.set_aside_so_far()[self._damaged :]:
             self.tell("damage set aside", what=line)
-        how = "finished" if kind is None else "failed" if issubclass(kind, Exception) else "stopped"
-        self.tell("run ended", how=how, why=str(error or ""))
+        self.tell("run ended", how=kind.__name__ if kind else "finished", why=str(error or ""))
 
     def tell(self, event: str, **what: Any) -> None:
         """Write an event down, and show it."""
-        told = {"at": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **what}
+        at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        line = json.dumps({"at": at, "event": event, **what}, default=dict)
         try:
             if self._writes:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
-                with self._path.open("ab") as file:  # closed each time, so that others see it
-                    file.write(json.dumps(told).encode() + b"\n")
+                with self._path.open("a") as file:  # closed each time, so that others see it
+                    file.write(line + "\n")
         except OSError as error:
             self._writes = False
-            said = f"log: {self._path}: {error.strerror}; the run goes on without"
-            say(self.live.console, (said, "yellow"))
-        self.live.take(told)
+            say(self.live.console, (f"{self._path}: {error.strerror}; the log ends here", "yellow"))
+        self.live.take(json.loads(line))
 
     def planned(self, jobs: Collection[Job], slots: int) -> None:
+        """So many jobs of each kind are to run."""
         counts = Counter(job.kind for job in jobs)
-        self.tell(
-            "jobs planned", slots=slots, jobs={one: counts[one] for one in KINDS if counts[one]}
-        )
+        known = {kind: counts[kind] for kind in KINDS if counts[kind]}
+        self.tell("jobs planned", slots=slots, jobs=known)
 
-    def started(self, job: Job) -> None:
-        self.tell("job started", **_named(job))
-
-    def retried(self, job: Job, outcome: Outcome) -> None:
-        """It crashed, or its parts are tried one by one."""
-        self.tell("job retried", **_named(job), **_came(outcome))
-
-    def ended(self, job: Job, outcome: Outcome) -> None:
-        self.tell("job ended", **_named(job), **_came(outcome))
+    def job(self, event: str, job: Job, outcome: Outcome | None = None) -> None:
+        """A job has `started`, `ended`, or it crashed or is split and now `retried`."""
+        named, came = {"kind": job.kind, "key": job.key, "name": str(job)}, outcome or Outcome()
+        ran = {"seconds": came.seconds, "worker": came.worker}
+        self.tell(f"job {event}", **named, **ran, failure=came.failure)
 
     def recorded(self, record: Record) -> None:
-        failure, found, metric = record.failure, {}, record.metric
-        if measured := record.measurements or record.fidelity:
-            found = {f"{metric.unit} {metric.title} dense": metric.scale * measured.dense.top1}
-        if record.measurements:
-            pruned = metric.scale * record.measurements.pruned.top1
-            found = {f"{metric.unit} {metric.title}": pruned, **found}
-        self.tell(
-            "record written",
-            **{"key": record.key, "name": record.labels.brief, "status": record.status},
-            found=found,
-            failure=failure and failure.model_dump(),
-        )
-
-
-def _named(job: Job) -> dict[str, str]:
-    return {"kind": job.kind, "key": job.key, "name": str(job)}
-
-
-def _came(outcome: Outcome) -> dict[str, Any]:
-    failure = outcome.failure and outcome.failure.model_dump()
-    return {"seconds": outcome.seconds, "worker": outcome.worker, "failure": failure}
+        metric, measured, found = record.metric, record.measurements, {}
+        if measured:
+            both = {metric.axis: measured.pruned, f"dense {metric.axis}": measured.dense}
+            found = {name: round(metric.scale * one.top1, 4) for name, one in both.items()}
+        ended = {"key": record.key, "name": str(record.labels.brief), "status": record.status}
+        self.tell("record written", **ended, found=found, failure=record.failure)

@@ -78,7 +78,7 @@ class _Flow:
             for key in self._sorter.get_ready():
                 self._accept(self.graph.jobs[key])
             while (job := self._next()) is not None:
-                self.listener.started(job)
+                self.listener.job("started", job)
                 self.executor.submit(job)
                 self._running += 1
             if self._running:
@@ -116,10 +116,10 @@ class _Flow:
         if outcome.failure is not None:
             if outcome.failure.kind == "crashed" and self._crashes[job.key] < CRASHES:
                 self._crashes[job.key] += 1
-                self.listener.retried(job, outcome)
+                self.listener.job("retried", job, outcome)
                 self._queue(job)
             elif job.parts:
-                self.listener.retried(job, outcome)
+                self.listener.job("retried", job, outcome)
                 self._split(job)
             else:
                 self._fail(job, outcome)
@@ -141,7 +141,7 @@ class _Flow:
 
     def _close(self, job: Job, outcome: Outcome) -> None:
         """Let go on what waits for a job; for the parts of a split one, after the last of them."""
-        self.listener.ended(job, outcome)
+        self.listener.job("ended", job, outcome)
         whole = self._whole.get(job.key)
         if whole is not None:
             self._parts[whole.key] -= 1

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-_PACKAGES = ("pruning-bench", "torch", "torchvision", "torch-pruning", "numpy", "scipy", "mlflow")
+PACKAGES = ("pruning-bench", "torch", "torchvision", "torch-pruning", "numpy", "scipy", "mlflow")
 
 
 @cache
@@ -20,10 +20,10 @@ def environment(device: str = "cpu") -> dict[str, Any]:
     return {
         **_git(),
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in _PACKAGES},
+        "packages": {name: _version(name) for name in PACKAGES},
         "host": socket.gethostname(),
         "platform": platform.platform(),
-        "cpu": _cpu(),
+        "cpu": cpu(),
         "threads": torch.get_num_threads(),
         "device": device,
     }
@@ -59,7 +59,8 @@ def _git() -> dict[str, Any]:
     return {"git_sha": sha, "git_dirty": bool(difference), "git_diff_sha256": digest}
 
 
-def _cpu() -> str:
+def cpu() -> str:
+    """What the CPU is called."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))

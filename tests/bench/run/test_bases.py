@@ -19,6 +19,7 @@ from bench.plan.jobs import BaseJob, Job
 from bench.plan.plan import make_plan
 from bench.run.preflight import Examined, inspect_bases
 from bench.run.run import run
+from bench.steps.perform import Outcome
 from bench.steps.workspace import Settings
 from bench.store.sealed import write_json
 from bench.store.store import Store
@@ -91,8 +92,8 @@ def test_nothing_is_pruned_before_all_bases_are_inspected(tmp_path: Path) -> Non
     order: list[str] = []
 
     class Heard(Silent):
-        def started(self, job: Job) -> None:
-            order.append(job.kind)
+        def job(self, event: str, job: Job, outcome: Outcome | None = None) -> None:
+            order.extend([job.kind] * (event == "started"))
 
     plan = make_plan(toy.suite(**SMALL, bases=3))
     executor = make_executor("inline", Settings(tmp_path, tmp_path), 1, None)

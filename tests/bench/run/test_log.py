@@ -67,7 +67,7 @@ def test_a_run_tells_of_every_job_and_record(tmp_path: Path, console: Console) -
         record = store.record(one["key"])
         assert record is not None
         top1 = inline_runs.measured(record).pruned.top1
-        assert one["found"]["% top-1"] == pytest.approx(100 * top1)
+        assert one["found"]["test top-1 (%)"] == pytest.approx(100 * top1, abs=1e-4)
 
 
 def test_what_a_terminal_would_obey_is_escaped(tmp_path: Path, console: Console) -> None:
@@ -77,15 +77,15 @@ def test_what_a_terminal_would_obey_is_escaped(tmp_path: Path, console: Console)
     broken.parent.mkdir()
     broken.touch()
     with suppress(KeyboardInterrupt), RunLog(store, "toy", Live(console)) as log:
-        log.started(job)
-        log.retried(job, Outcome(failure=failure, seconds=1.0, worker="7 on here"))
+        log.job("started", job)
+        log.job("retried", job, Outcome(failure=failure, seconds=1.0, worker="7 on here"))
         set_aside(broken, "empty")
         raise KeyboardInterrupt
     _, retried, damage, end = events(store)
     assert retried["failure"]["message"] == failure.message
     assert (retried["worker"], retried["key"]) == ("7 on here", job.key)
     assert damage["what"].startswith("paths/a.json: empty")
-    assert end["how"] == "stopped"
+    assert end["how"] == "KeyboardInterrupt"
 
 
 def test_a_full_disk_ends_the_log_and_not_the_run(
@@ -101,9 +101,9 @@ def test_a_full_disk_ends_the_log_and_not_the_run(
     with RunLog(store, "toy", Live(console)) as log:
         log.tell("run started")
         monkeypatch.setattr(Path, "open", full)
-        log.started(job)
+        log.job("started", job)
         monkeypatch.undo()
-        log.ended(job, Outcome())
+        log.job("ended", job, Outcome())
     assert [one["event"] for one in events(store)] == ["run started"]
     assert console.file.getvalue().count("No space left on device") == 1  # type: ignore[attr-defined]
 

@@ -16,12 +16,9 @@ import torch
 import toy
 from command_line import Command
 from command_line import bench as bench  # the fixture
-from pebble.pool.base_pool import PoolStatus
 
 from bench.errors import StoreError
 from bench.executors import make_executor
-from bench.executors.local import Local
-from bench.plan.graph import job_graph
 from bench.plan.jobs import BaseJob, Job, PathJob, ScoresJob, TimingJob, TrialJob
 from bench.plan.plan import Plan, make_plan
 from bench.run.run import CRASHES, run
@@ -52,11 +49,9 @@ class Heard(inline_runs.Silent):
         self.failures: list[str] = []
         self.records: list[Record] = []
 
-    def started(self, job: Job) -> None:
-        self.starts[job.key] += 1
-
-    def ended(self, job: Job, outcome: Outcome) -> None:
-        if outcome.failure is not None:
+    def job(self, event: str, job: Job, outcome: Outcome | None = None) -> None:
+        self.starts[job.key] += event == "started"
+        if event == "ended" and outcome and outcome.failure is not None:
             self.failures.append(str(job))
 
     def recorded(self, record: Record) -> None:
@@ -285,27 +280,6 @@ def test_shared_work_that_was_spoilt_is_made_anew(tmp_path: Path) -> None:
     assert (tmp_path / "damaged" / f"paths-{path.name}").read_text() == "{"
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_a_pool_that_breaks_is_replaced(tmp_path: Path, when: str) -> None:
-    """Whether it breaks before a job is handed to it or while that runs; and nothing hangs."""
-    (job, *_) = job_graph(make_plan(toy.suite()).trials, Store(tmp_path)).jobs.values()
-    local = make_executor("local", Settings(tmp_path, tmp_path), 1, None)
-    assert isinstance(local, Local)
-    try:
-        if when == "before":
-            local._pool._context.status = PoolStatus.ERROR
-        local.submit(job)
-        local._pool._context.status = PoolStatus.ERROR
-        ((lost, outcome),) = local.finished()
-        assert lost is job
-        assert outcome.failure is not None
-        assert outcome.failure.kind == "crashed"
-        local.submit(job)
-        assert local.finished() == [(job, Outcome())]
-    finally:
-        local.close(kill=True)
-
-
 # --- jobs that must be alone ----------------------------------------------------------------------
 
 TIMED: dict[str, Any] = {**SMALL, "measure": {}, "bases": 2}
@@ -320,16 +294,15 @@ class Beside(Heard):
         self.kinds: list[str] = []
         self.most = 0
 
-    def started(self, job: Job) -> None:
-        super().started(job)
+    def job(self, event: str, job: Job, outcome: Outcome | None = None) -> None:
+        super().job(event, job, outcome)
+        if event != "started":
+            self.out.pop(job.key, None)
+            return
         assert not (self.out and (job.alone or any(one.alone for one in self.out.values())))
         self.out[job.key] = job
         self.kinds.append(job.kind)
         self.most = max(self.most, len(self.out))
-
-    def ended(self, job: Job, failure: Failure | None) -> None:
-        super().ended(job, failure)
-        self.out.pop(job.key, None)
 
 
 def test_nothing_runs_beside_a_timing_and_all_of_them_follow_each_other(tmp_path: Path) -> None:
@@ -477,7 +450,7 @@ def test_killed_at_any_moment_and_resumed(
 def test_workers_killed_again_and_again(
     session: Path, tmp_path: Path, undisturbed: dict[str, Any], workers: int
 ) -> None:
-    """At start, which ends a pool of pebble's, and later, with jobs at hand."""
+    """At start, and later, with jobs at hand."""
     results = toy.prepared(session, tmp_path / "results")
     arguments = toy_run(results, "--workers", workers)
     with toy.running(*arguments, log=tmp_path / "log") as one:

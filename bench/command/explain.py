@@ -1,0 +1,117 @@
+"""One trial: what its key is made of, what it stands on, where its time went, how to run it."""
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from criteria import CriteriaError
+from reports.records import Labels, Record
+
+from ..errors import BenchError
+from ..plan.jobs import Job
+from ..plan.outline import Outline
+from ..plan.plan import make_plan
+from ..store.store import Store
+from ..terminal import print_table, say
+
+Suites = Mapping[str, tuple[Outline, Sequence[Path]]]  # with files of plugins, by name or file
+
+
+def show_trial(console: Console, store: Store, wanted: str, suites: Suites) -> None:
+    """Tell of the trial whose key begins so, or whose name in a suite has all these words.
+
+    Raises:
+        BenchError: there is no such trial, or there are several.
+    """
+    known = {trial.key: (name, trial.labels) for name in suites for trial in suites[name][0].trials}
+    found = [key for key in known.keys() | store.record_keys() if key.startswith(wanted)]
+    if not found:
+        found = [key for key, (_, of) in known.items() if _words(wanted) <= _words(_name(of))]
+    if len(found) != 1:
+        some = [f"\n{key[:12]}  {_name(known[key][1])}" for key in found[:20] if key in known]
+        said = f"{len(found)} trials in {store.root} have this in key or name: {wanted}"
+        raise BenchError("".join([said, *some]))
+    key, record = found[0], store.record(found[0])
+    suite, labels = known.get(key, ("", record.labels if record else None))
+    job = _as_planned(key, suites[suite][0]) if suite else None
+    if labels is None or not (of := record or job):
+        raise BenchError(f"{key}: not run, and with the code of today this trial has another key")
+    say(console, (_name(labels), "bold"), f", of {labels.suite}")
+    _tree(console, f"{key} stands for", of.identity, 0)
+    if job:
+        places = [(what, one[:12], _place(store, one)) for one, what in _below(job).items()]
+        print_table(console, ("stands on", "key", "in"), places)
+    if record:
+        _show_record(console, record)
+    if job is None:
+        say(console, "No suite of these results plans it; name one with --suite, and its options")
+        return
+    plugins = [f"--plugin={one}" for one in suites[suite][1]]
+    command = ["bench", "run", suite, *plugins, f"--trial={key[:12]}", f"--results={store.root}"]
+    say(console, ("alone: ", "bold"), shlex.join([*command, *["--retry-failed"] * bool(record)]))
+    if record and record.status != "failed":
+        say(console, f"which runs it again once {store.record_path(key)} is taken away")
+
+
+def _name(of: Labels) -> str:
+    return f"{of.brief} · base {of.base} · repeat {of.repeat}"
+
+
+def _words(text: str) -> set[str]:
+    """Those of a name, where numbers stay with their words.
+
+    >>> sorted(_words("l1 · 70 % · base 0"))
+    ['70%', 'base 0', 'l1']
+    """
+    return set(re.findall(r"(?:base|repeat|threshold) \S+|[^\s·,]+", text.replace(" %", "%")))
+
+
+def _as_planned(key: str, suite: Outline) -> Job | None:
+    """The trial of a suite; None where code or plugins are others than when it was run."""
+    try:
+        return next((one for one in make_plan(suite.suite).trials if one.key == key), None)
+    except (BenchError, CriteriaError):
+        return None
+
+
+def _tree(console: Console, name: str, values: Mapping[str, Any], indent: int) -> None:
+    """What is no mapping in one line, mappings below it; what is null or empty is left out."""
+    told = {key: one for key, one in values.items() if one not in (None, {}, [])}
+    plain = [f"{key} {one}" for key, one in told.items() if not isinstance(one, dict)]
+    say(console, (f"{name}: ", "bold"), ", ".join(plain), indent=indent)
+    for key in (one for one in told if isinstance(told[one], dict)):
+        _tree(console, key, told[key], indent + 2)
+
+
+def _below(job: Job) -> dict[str, str]:
+    """What it stands on, by key; what is made first comes first."""
+    found: dict[str, str] = {}
+    for one in job.stands_on:
+        found |= _below(one) | {one.key: str(one)}
+    return found | dict.fromkeys(job.takes_scores, "scores")
+
+
+def _place(store: Store, key: str) -> str:
+    return next((one.parent.name for one in store.root.glob(f"*/{key}.*")), "nowhere yet")
+
+
+def _show_record(console: Console, record: Record) -> None:
+    """Where its time went, and what came of it."""
+    made, metric = record.provenance, record.metric
+    say(console, f"{record.status}, begun {made['started'][:19]} UTC on {made['host']}")
+    if costs := record.costs:
+        spent = {"scoring": costs.score_s, "phases before": costs.phases_s}
+        spent |= {"recovery": costs.recovery_s, "all but what was before": costs.total_s}
+        say(console, "seconds: ", ", ".join(f"{what} {one:.3g}" for what, one in spent.items()))
+    if found := record.measurements:
+        both = (found.pruned, found.dense)
+        top1, dense = (f"{metric.scale * one.top1:.{metric.digits}f}" for one in both)
+        macs, params = found.macs / found.dense_macs, found.params / found.dense_params
+        left = f"{macs:.1%} of MACs and {params:.1%} of parameters are left"
+        say(console, f"{metric.axis} {top1}, dense {dense}; {left}")
+    if why := record.failure:
+        say(console, (f"{why.kind}: {why.message}", "red"), f"\n{why.traceback}")
