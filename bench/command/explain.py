@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,13 @@ from ..plan.plan import make_plan
 from ..store.store import Store
 from ..terminal import print_table, say
 
-Suites = Mapping[str, tuple[Outline, Sequence[Path]]]  # with files of plugins, by name or file
 
-
-def show_trial(console: Console, store: Store, wanted: str, suites: Suites) -> None:
+def show_trial(
+    console: Console,
+    store: Store,
+    wanted: str,
+    suites: Mapping[str, tuple[Outline, Sequence[Path]]],  # with files of plugins, by name or file
+) -> None:
     """Tell of the trial whose key begins so, or whose name in a suite has all these words.
 
     Raises:
@@ -37,14 +41,21 @@ def show_trial(console: Console, store: Store, wanted: str, suites: Suites) -> N
         raise BenchError("".join([said, *some]))
     key, record = found[0], store.record(found[0])
     suite, labels = known.get(key, ("", record.labels if record else None))
-    job = _as_planned(key, suites[suite][0]) if suite else None
+    job: Job | None = None
+    if suite:
+        with suppress(BenchError, CriteriaError):  # a plugin, or an option, is gone
+            trials = make_plan(suites[suite][0].suite).trials
+            job = next((one for one in trials if one.key == key), None)
     if labels is None or not (of := record or job):
         raise BenchError(f"{key}: not run, and with the code of today this trial has another key")
     say(console, (_name(labels), "bold"), f", of {labels.suite}")
     _tree(console, f"{key} stands for", of.identity, 0)
     if job:
-        places = [(what, one[:12], _place(store, one)) for one, what in _below(job).items()]
-        print_table(console, ("stands on", "key", "in"), places)
+        rows = []
+        for one, what in _below(job).items():
+            at = next(store.root.glob(f"*/{one}.*"), None)
+            rows.append((what, one[:12], at.parent.name if at else "nowhere yet"))
+        print_table(console, ("stands on", "key", "in"), rows)
     if record:
         _show_record(console, record)
     if job is None:
@@ -70,14 +81,6 @@ def _words(text: str) -> set[str]:
     return set(re.findall(r"(?:base|repeat|threshold) \S+|[^\s·,]+", text.replace(" %", "%")))
 
 
-def _as_planned(key: str, suite: Outline) -> Job | None:
-    """The trial of a suite; None where code or plugins are others than when it was run."""
-    try:
-        return next((one for one in make_plan(suite.suite).trials if one.key == key), None)
-    except (BenchError, CriteriaError):
-        return None
-
-
 def _tree(console: Console, name: str, values: Mapping[str, Any], indent: int) -> None:
     """What is no mapping in one line, mappings below it; what is null or empty is left out."""
     told = {key: one for key, one in values.items() if one not in (None, {}, [])}
@@ -93,10 +96,6 @@ def _below(job: Job) -> dict[str, str]:
     for one in job.stands_on:
         found |= _below(one) | {one.key: str(one)}
     return found | dict.fromkeys(job.takes_scores, "scores")
-
-
-def _place(store: Store, key: str) -> str:
-    return next((one.parent.name for one in store.root.glob(f"*/{key}.*")), "nowhere yet")
 
 
 def _show_record(console: Console, record: Record) -> None:

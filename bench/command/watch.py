@@ -25,8 +25,8 @@ def show_run(console: Console, store: Store, suite: str = "") -> None:
         while holder := store.holder():
             for log in sorted(store.root.glob("logs/*.jsonl"), key=lambda one: one.stem[-16:])[-1:]:
                 with log.open() as file:
-                    first = json.loads(file.readline())
-                if holder == f"{first['process']} on {first['host']}":
+                    first = json.loads(file.readline() or "{}")
+                if holder == f"{first.get('process')} on {first.get('host')}":
                     if suite not in ("", first["suite"]):
                         raise BenchError(f"{store.root}: the run under way is of {first['suite']}")
                     return _follow(console, store, log, holder)

@@ -18,8 +18,6 @@ from ..store.store import Store
 from ..terminal import say
 from .live import Live
 
-KINDS = ("bases", "prepared", "early", "oracles", "scores", "paths", "timings", "trials")
-
 
 class RunLog:
     """Told what happens, it writes that down and shows it; a full disk ends the log alone.
@@ -56,20 +54,19 @@ class RunLog:
 
     def planned(self, jobs: Collection[Job], slots: int) -> None:
         """So many jobs of each kind are to run."""
-        counts = Counter(job.kind for job in jobs)
-        known = {kind: counts[kind] for kind in KINDS if counts[kind]}
-        self.tell("jobs planned", slots=slots, jobs=known)
+        counts = sorted(Counter(job.kind for job in jobs).items())
+        self.tell("jobs planned", slots=slots, jobs=dict(counts))
 
     def job(self, event: str, job: Job, outcome: Outcome | None = None) -> None:
         """A job has `started`, `ended`, or it crashed or is split and now `retried`."""
-        named, came = {"kind": job.kind, "key": job.key, "name": str(job)}, outcome or Outcome()
-        ran = {"seconds": came.seconds, "worker": came.worker}
-        self.tell(f"job {event}", **named, **ran, failure=came.failure)
+        came, named = outcome or Outcome(), {"kind": job.kind, "key": job.key, "name": str(job)}
+        how = {"seconds": came.seconds, "worker": came.worker, "failure": came.failure}
+        self.tell(f"job {event}", **named, **how)
 
     def recorded(self, record: Record) -> None:
-        metric, measured, found = record.metric, record.measurements, {}
-        if measured:
+        metric, found = record.metric, dict[str, float]()
+        if measured := record.measurements:
             both = {metric.axis: measured.pruned, f"dense {metric.axis}": measured.dense}
             found = {name: round(metric.scale * one.top1, 4) for name, one in both.items()}
-        ended = {"key": record.key, "name": str(record.labels.brief), "status": record.status}
-        self.tell("record written", **ended, found=found, failure=record.failure)
+        named = {"key": record.key, "name": record.labels.brief, "status": record.status}
+        self.tell("record written", **named, found=found, failure=record.failure)
