@@ -56,8 +56,7 @@ def show_trial(
             at = next(store.root.glob(f"*/{one}.*"), None)
             rows.append((what, one[:12], at.parent.name if at else "nowhere yet"))
         print_table(console, ("stands on", "key", "in"), rows)
-    if record:
-        _show_record(console, record)
+    _show_record(console, record) if record else say(console, "not run yet")
     if job is None:
         say(console, "No suite of these results plans it; name one with --suite, and its options")
         return

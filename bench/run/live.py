@@ -46,7 +46,7 @@ class Live(progress.Progress):
         )
 
     def get_renderables(self) -> Iterable[RenderableType]:
-        if self._begun:
+        if self._kinds:
             yield Text(f"{self._counts}, after {self._for(self._begun)}")
         yield from super().get_renderables()
         if done := self._statuses["done"]:
