@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 # The optional extras, which tests try too.
 .venv/extras: .venv/ready
-	$(INSTALL) '.[timm,hf,export]'
+	$(INSTALL) '.[timm,hf,export,slurm]'
 	touch $@
 
 quickstart: .venv/ready

@@ -22,6 +22,7 @@ def gather(
     batches: Iterable[tuple[Inputs, Any]],
     loss: Loss = cross_entropy,
     seed: int = 0,
+    half: bool = False,
 ) -> list[Cost]:
     """Show all criteria the evidence they need; one pass over `batches` at most.
 
@@ -35,6 +36,8 @@ def gather(
         batches: (inputs, targets), on the model's device.
         loss: of (outputs, targets), a mean over the batch.
         seed: of what is drawn for all criteria (labels); each has a generator for its own.
+        half: whether the passes that criteria share are in bfloat16; second derivatives, and passes
+            of a criterion's own, are not.
 
     Raises:
         CriteriaError: a criterion needs data and there is none, or changes the evidence in place.
@@ -53,7 +56,7 @@ def gather(
                 wanted = Need.WEIGHTS
                 for at in chosen:
                     wanted |= criteria[at].needs if costs[at].failure is None else Need.WEIGHTS
-                shared = Shared(wanted, Need.WEIGHTS, seed, held=list(held))
+                shared = Shared(wanted, Need.WEIGHTS, seed, half, held=list(held))
                 if data:
                     _refuse_not_finite(images, index)
                 batch = Batch(model, weights, images, targets, loss, shared, index=index)
@@ -125,9 +128,11 @@ def score_alone(
     criterion: Criterion,
     batches: Iterable[tuple[Inputs, Any]],
     loss: Loss = cross_entropy,
+    *,
+    half: bool = False,
 ) -> tuple[list[Tensor], Cost]:
     """Checked scores and cost of one criterion; what it raises is raised. See `gather`."""
-    (cost,) = gather(model, [criterion], batches, loss)
+    (cost,) = gather(model, [criterion], batches, loss, half=half)
     if cost.failure is not None:
         raise cost.failure
     return timed_scores(criterion, cost), cost

@@ -294,6 +294,16 @@ class RecoverySpec(Section):
         return name + (f"-tuned{self.tune.trials}" if self.tune else "")
 
 
+class Evaluation(Section):
+    """How networks are run to be measured on validation and test images."""
+
+    precision: Literal["bf16"] | None = None  # of passes forward; default: float32
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return self.model_dump(exclude_defaults=True)
+
+
 class Calibration(Section):
     """The images that criteria may look at, drawn from train."""
 
@@ -301,11 +311,18 @@ class Calibration(Section):
     batch_size: int = Field(default=64, ge=1)
     augment: bool = False  # with the dataset's random crops, mirrored
     like: str | None = None  # a recipe, whose augmentation, erasing and mixing they get
+    # Of passes forward and backward; default: float32, which second derivatives always have
+    precision: Literal["bf16"] | None = None
 
     def faults(self) -> Iterator[str]:
         if self.augment and self.like:
             yield f"augment: true beside like: {self.like}, which says how; leave augment out"
 
+    @property
+    def half(self) -> bool:
+        return self.precision is not None
+
     def keyed(self, alteration: Section) -> dict[str, Any]:
         """Which images these are, for keys: what is done to them in place of a recipe's name."""
-        return {"images": self.images, "batch_size": self.batch_size, **alteration.identity}
+        said = {"precision": self.precision} if self.half else {}
+        return {"images": self.images, "batch_size": self.batch_size, **alteration.identity, **said}

@@ -85,7 +85,7 @@ class Recipe(Alteration):
     ema: Averaging | None = None
     # Longest gradient, of all parameters together
     grad_clip: float | None = Field(default=None, gt=0)
-    # Mixed precision of forward and loss; evaluation stays as it is
+    # Mixed precision of forward and loss; that of evaluation is the suite's
     amp: Literal["bf16", "fp16"] | None = None
     channels_last: bool = False
     compile: bool = False  # torch.compile; it needs a compiler

@@ -14,6 +14,7 @@ from .protocol import (
     Budgets,
     Calibration,
     Deployment,
+    Evaluation,
     Measure,
     RecoverySpec,
     Rewind,
@@ -231,6 +232,7 @@ class Suite(AnySuite):
     )
     selection: SelectionSpec = SelectionSpec()
     measure: Measure = Measure()  # latency, memory, files; of masks there is nothing to time
+    evaluation: Evaluation = Evaluation()
     train_accuracy: bool = False  # evaluate on the training split as well, without augmentation
     keep: Literal["networks"] | None = None  # the pruned network of every trial, beside its record
     analysis: Analysis

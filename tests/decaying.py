@@ -56,7 +56,6 @@ def ground_of(
         select=lambda scores, share: selected(network, scores, share, rules),
         share=lambda gone: network.cost.macs(torch.tensor([len(one) for one in gone])) / whole,
         generator=torch.Generator().manual_seed(0),
-        tolerance=tolerance,
     )
     return replace(ground, doomed=ground.select(score(network.model, ground.nothing()), budget))
 

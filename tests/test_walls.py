@@ -31,7 +31,6 @@ ONLY_IN = {
     "mlflow": ("bench/tracking/",),
     "matplotlib": ("reports/figures/",),
     "torchvision": ("bench/data/vision.py",),
-    "pebble": ("bench/executors/local.py",),
 }
 
 # Rooms of each package, top to bottom: each imports only what stands below it. Rooms of one line
@@ -224,9 +223,9 @@ def test_the_readers_of_this_test_see_what_they_should(tmp_path: Path) -> None:
     )
     loads = [call for call in calls(one) if dotted(call.func) == "yaml.load"]
     assert [loader(one, call) for call in loads] == [None, "S", None]
-    relative = dict.fromkeys(name for name, _ in imports(ROOT, ROOT / "bench/executors/local.py"))
+    relative = dict.fromkeys(name for name, _ in imports(ROOT, ROOT / "bench/executors/pool.py"))
     assert "bench.plan.jobs" in relative
-    assert "pebble" in relative
+    assert "multiprocessing.connection" in relative
 
 
 def test_suites_know_nothing_of_torch() -> None:

@@ -178,6 +178,10 @@ def _heed_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+# What processes of workers are called: local ones, Ray's, and submitit's.
+WORKERS = ("spawn_main", "ray::_called", "submitit.core._submit")
+
+
 class Running:
     """A `bench ...` under way, in a process group of its own."""
 
@@ -215,7 +219,7 @@ class Running:
         for child in self.children():
             with contextlib.suppress(psutil.NoSuchProcess):
                 alive = child.status() != psutil.STATUS_ZOMBIE
-                if alive and "spawn_main" in " ".join(child.cmdline()):
+                if alive and any(one in " ".join(child.cmdline()) for one in WORKERS):
                     found.append(child)
         return found
 

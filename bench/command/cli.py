@@ -1,5 +1,6 @@
 """The command: each verb a thin wrapper over a function; heavy imports wait until wanted."""
 
+import gc
 import os
 import signal
 import sys
@@ -112,6 +113,7 @@ def run(
     loaders: Annotated[int | None, option("run.loaders")] = None,
     executor: Annotated[str, option("run.executor")] = "local",
     timeout: Annotated[float | None, option("run.timeout")] = None,
+    slurm: Annotated[list[str], option("run.slurm")] = [],  # noqa: B006
     shard: Annotated[str, option("run.shard")] = "",
     retry_failed: Annotated[bool, option("run.retry_failed")] = False,
     allow_untrained: Annotated[bool, option("run.allow_untrained")] = False,
@@ -138,6 +140,7 @@ def run(
         trial=trial,
         executor=executor,
         timeout_s=timeout,
+        slurm=tuple(slurm),
         shard=shard,
         retry_failed=retry_failed,
         allow_untrained=allow_untrained,
@@ -394,13 +397,13 @@ def _interrupt(number: int, frame: object) -> None:
 
 def main() -> None:
     """Entry point: faults of input are one message and an exit code, never a traceback."""
+    gc.set_threshold(20_000)  # plans and records live to the end: looking for garbage took half
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:
         app()
     except (BenchError, CriteriaError, SuiteError, OSError) as error:
-        said = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
-        say(complaints, ("error:", "bold red"), f" {printable(said, SAID)}")
+        say(complaints, ("error:", "bold red"), f" {printable(str(error), SAID)}")
         raise SystemExit(getattr(error, "exit_code", 2)) from None
     except (KeyboardInterrupt, SystemExit) as end:
         if isinstance(end, SystemExit) and end.code != 130:  # 130: typer has met the interrupt

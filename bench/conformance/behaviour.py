@@ -1,14 +1,13 @@
-"""How a criterion behaves on a tiny network: scored alone, in company, permuted, reordered, louder.
+"""How a criterion behaves on a tiny network: scored alone, in company, permuted, reordered.
 
 All criteria share the evidence of one pass wherever one of them cannot hurt the others: only those
 that ran alone and left everything as it was come into the shared passes.
 """
 
 import copy
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cache
-from itertools import product
 from typing import Any
 
 import torch
@@ -66,10 +65,6 @@ class Behaviour:
     again: Scoring = Scoring()
     permuted: Scoring = Scoring()
     reordered: Scoring = Scoring()
-    # Members that the criterion says it counts, given its reduction.
-    counted: tuple[Member, ...] = ()
-    # Scoring for each member whose view was made louder, as nobody else's.
-    louder: Mapping[Member, Scoring] = field(default_factory=dict)
     # weights, weights_permuted: with single weights as units, where it is registered for them. All
     # these are missing where the first run failed or left something behind.
     weights: Scoring = Scoring()
@@ -98,14 +93,7 @@ def behaviours(names: Sequence[str], family: str) -> list[Behaviour]:
         for entry in sound
         if scores_weights(entry.name, {})
     }
-    members = [member for group in tiny.groups for member in group.members if member.scored]
-    louder: Tasks = {}
-    for entry, loud in product([one for one in sound if one.structured], members):
-        twin = _Louder(**{one.name: getattr(loud, one.name) for one in fields(loud)})
-        parts = [[twin if one is loud else one for one in group.members] for group in tiny.groups]
-        pairs = zip(tiny.groups, map(tuple, parts), strict=True)
-        louder[entry.name, loud] = entry.name, [replace(one, members=two) for one, two in pairs]
-    first = attempt(tiny.model, plain | weights | louder, tiny.batches)
+    first = attempt(tiny.model, plain | weights, tiny.batches)
     twins = attempt(tiny.twin, plain | weights, tiny.batches)
     backwards = attempt(tiny.model, plain, tiny.batches[::-1])
     return [
@@ -116,8 +104,6 @@ def behaviours(names: Sequence[str], family: str) -> list[Behaviour]:
             again=first[name],
             permuted=twins[name],
             reordered=backwards[name],
-            counted=_counted(name, tiny.groups),
-            louder={member: first[name, member] for member in members if (name, member) in first},
             weights=first.get((name, "weights"), Scoring()),
             weights_permuted=twins.get((name, "weights"), Scoring()),
         )
@@ -153,12 +139,19 @@ def attempt(
 
 
 def contributes(criterion: Criterion, member: Member) -> bool:
-    """Whether scores change when what this member adds to them is made louder."""
+    """Whether scores change when what this member adds to them is made louder.
+
+    By a factor from 1 to a million for each unit: so far apart that another order of units follows,
+    for criteria that only tell the order.
+    """
     own = criterion.member_scores
     quiet = criterion.scores()
 
     def louder(one: Member) -> Tensor:
-        return _louder(own(one), 0) if one is member else own(one)
+        values = own(one)
+        draw = torch.Generator().manual_seed(0)
+        loud = 1e6 ** torch.rand(len(values), generator=draw, dtype=torch.float64)
+        return values * loud if one is member else values
 
     vars(criterion)["member_scores"] = louder  # ahead of the class's
     try:
@@ -182,39 +175,3 @@ def _alone(name: str, family: str, tiny: Case) -> Behaviour:
 def units_of(entry: Entry, tiny: Case) -> tuple[Group, ...]:
     """The channels; single weights for what scores nothing else."""
     return tiny.groups if entry.structured else tiny.weight_groups
-
-
-def _counted(name: str, groups: Sequence[Group]) -> tuple[Member, ...]:
-    """The members that `counts` names; with the reduction `first`, the first of each group."""
-    criterion = create(name, groups, {}, torch.Generator())
-    counted = [[each for each in group.members if criterion.counts(each)] for group in groups]
-    if getattr(criterion.options, "reduction", None) == "first":
-        counted = [members[:1] for members in counted]
-    return tuple(member for members in counted for member in members)
-
-
-class _Louder(Member):
-    """A member with another loudness for each channel, and for each element within it."""
-
-    def rows(self, tensors: Mapping[str, Tensor], *, bias: bool = False) -> Tensor:
-        return _louder(super().rows(tensors, bias=bias), 0)
-
-    def per_unit(self, entries: Tensor) -> Tensor:
-        return super().per_unit(_louder(entries, -1))
-
-    def channels(self, values: Tensor) -> Tensor:
-        return _louder(super().channels(values), 1)
-
-
-def _louder(values: Tensor, dim: int) -> Tensor:
-    """Times a factor from 1 to a million for each channel, and from 1 to 100 for each element.
-
-    Far apart, so that another order of channels follows, for criteria that only tell the order;
-    not alike within a channel, for those that look at angles.
-
-    `dim`: that the channels lie in.
-    """
-    draw = torch.Generator().manual_seed(0)
-    elements = 1 + 99 * torch.rand(values.shape, generator=draw, dtype=torch.float64)
-    channels = 1e6 ** torch.rand(values.shape[dim], generator=draw, dtype=torch.float64)
-    return ((values * elements).movedim(dim, -1) * channels).movedim(-1, dim)

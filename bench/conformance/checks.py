@@ -108,30 +108,19 @@ def equivariant(seen: Behaviour) -> Said:
 
 
 def members(seen: Behaviour) -> Said:
-    """Every member that it says it counts matters to the score.
-
-    Heard are members whose view, made louder, moves the scores. A criterion that indexes by itself
-    is asked what each member adds to its scores. One that has its own `scores` and nothing but the
-    base's `SAY_MEMBERS` says nothing about members; what it hears is measured.
-    """
-    moves = [
-        member
-        for member, loud in seen.louder.items()
-        if loud.error is not None or _apart(seen.alone, loud) > EQUIVARIANT
-    ]
-    if not moves and seen.alone.draws:
-        return "not applicable", "draws its scores, looks at no member"
-    kind = seen.entry.type
-    says = any(getattr(kind, name) is not getattr(Criterion, name) for name in SAY_MEMBERS)
-    if kind.scores is not Criterion.scores and not says:
-        return "information", f"counts {_kinds(moves) or 'no member'}"
-    deaf = [one for one in seen.counted if one in seen.louder and one not in moves]
-    if kind.scores is Criterion.scores and seen.again.criterion is not None:
-        deaf = [one for one in deaf if not contributes(seen.again.criterion, one)]
+    """Every member that it says it counts matters to the score (of the reduction `first`: the first
+    of each group). One that has its own `scores` reduces as it likes."""
+    criterion = seen.alone.criterion
+    if criterion is None or seen.entry.type.scores is not Criterion.scores:
+        return "not applicable", "has scores() of its own"
+    first = 1 if getattr(criterion.options, "reduction", None) == "first" else None
+    counted = [one for group in criterion.groups for one in criterion.counted(group)[:first]]
+    deaf = [one for one in counted if not contributes(criterion, one)]
     if deaf:
         places = few([f"{one.name} ({one.kind} {one.side})" for one in deaf], " ")
         return "fail", f"counts() names {places}, but the scores do not depend on it"
-    rest = [one for one in seen.louder if one not in moves and one not in seen.counted]
+    every = [one for group in criterion.groups for one in group.members if one.scored]
+    rest = [one for one in every if one not in counted]
     return "pass", f"leaves out {_kinds(rest)}" if rest else "every member counts"
 
 
@@ -183,7 +172,6 @@ CHECKS: dict[str, Callable[[Behaviour], Said]] = {
 }
 ALWAYS = ("leaves the model alone", "runs")
 GATES = ("leaves the model alone", "runs", "shape", "finite")  # the others build on these
-SAY_MEMBERS = ("counts", "kinds", "sides")
 OF_CHANNELS = ("permutation-equivariant", "counts its members")
 
 

@@ -47,12 +47,10 @@ class Dataset:
         """How many classes an output has."""
         return self.shape[self.task.sizes[0]]
 
-    def with_channels_last(self) -> Self:
-        """The same samples, in batches that lie so in memory."""
+    def worked(self, **how: Any) -> Self:
+        """The same samples, on which networks work otherwise: fields of `Images`."""
         parts = ("train", "validation", "test")
-        return replace(
-            self, **{name: replace(getattr(self, name), channels_last=True) for name in parts}
-        )
+        return replace(self, **{name: replace(getattr(self, name), **how) for name in parts})
 
     def noise(self) -> Tensor:
         """Two inputs of noise, to trace and to verify with: no data is looked at."""

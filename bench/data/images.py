@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain, pairwise
+from typing import Literal
 
 import torch
 from PIL import Image
@@ -37,6 +38,7 @@ class Images:
 
     chosen: Tensor  # their places among all
     channels_last: bool = False  # how batches lie in memory, whatever their values
+    precision: Literal["bf16"] | None = None  # that networks are evaluated in on them
 
     def __len__(self) -> int:
         return len(self.chosen)

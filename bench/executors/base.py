@@ -1,5 +1,6 @@
 """What every executor can do, and the simplest one."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from suites.faults import no_such
@@ -25,27 +26,39 @@ class Executor(Protocol):
         """Let the workers go; with `kill`, without waiting for what they do."""
 
 
-EXECUTORS = ("inline", "local", "ray")
+EXECUTORS = ("inline", "local", "ray", "slurm")
 
 
-def make_executor(name: str, settings: Settings, workers: int, timeout_s: float | None) -> Executor:
+def make_executor(
+    name: str,
+    settings: Settings,
+    workers: int,
+    timeout_s: float | None,
+    slurm: Sequence[str] = (),  # KEY=VALUE, of its worker jobs
+) -> Executor:
     """The executor of that name.
 
     Raises:
-        BenchError: an unknown name, a time-out where none can be enforced, Ray not installed, no
-            GPU where one is asked for.
+        BenchError: an unknown name, a time-out where none can be enforced, options of another
+            executor, Ray or submitit not installed, no GPU where one is asked for.
     """
     if name not in EXECUTORS:
         raise BenchError(f"--executor: {no_such('executor', name, EXECUTORS)}")
-    if timeout_s is not None and name != "local":
-        raise BenchError("--timeout is enforced by --executor local only")
+    if timeout_s is not None and name == "inline":
+        raise BenchError("--timeout: one process cannot stop itself; leave --executor inline out")
+    if slurm and name != "slurm":
+        raise BenchError(f"--slurm {slurm[0]} is for --executor slurm")
     match name:
         case "inline":
             return Inline(settings)
         case "ray":
             from .ray import Ray
 
-            return Ray(settings, workers)
+            return Ray(settings, workers, timeout_s)
+        case "slurm":
+            from .slurm import Slurm
+
+            return Slurm(settings, workers, timeout_s, slurm)
     from .local import Local
 
     return Local(settings, workers, timeout_s)

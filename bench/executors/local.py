@@ -1,160 +1,53 @@
-"""A supervised pool of persistent spawned workers on this machine (pebble).
+"""Worker processes on this machine, one thread each; on GPUs, dealt out over the visible ones."""
 
-A worker that dies takes only its own job with it; a job that overruns its time is stopped with its
-worker; another worker takes the place.
-"""
-
-import contextlib
-import multiprocessing
 import os
-import signal
-import tempfile
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, wait
-from concurrent.futures import TimeoutError as FutureTimeout
-from concurrent.futures.process import BrokenProcessPool
-from itertools import count
-from multiprocessing import resource_tracker
-from pathlib import Path
-from threading import Thread
+from collections.abc import Sequence
+from multiprocessing import get_context, resource_tracker
+from multiprocessing.connection import Connection
 
 import torch
-from filelock import FileLock, Timeout
-from pebble import ProcessExpired, ProcessFuture, ProcessPool
-
-from reports.records import Failure
 
 from ..errors import BenchError, fault
-from ..plan.jobs import Job
-from ..steps.perform import Outcome, perform, start
-from ..steps.workspace import Settings, Workspace
-
-# Read by the libraries when a worker starts. Every pruned network has shapes of its own, and oneDNN
-# keeps 1,024 of their kernels by default, which grows a worker by gigabytes over a suite.
-_ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "200",
-}
+from ..steps.workspace import Settings
+from .pool import Pool, Worker, serve
 
 
-class Local:
-    """`workers` processes, one thread each; on GPUs, dealt out over those that are visible."""
+class Local(Pool):
+    """Spawned processes; one that replaces another gets its slot, and so its GPU."""
 
     def __init__(self, settings: Settings, workers: int, timeout_s: float | None) -> None:
-        for name, value in _ENVIRONMENT.items():
-            os.environ.setdefault(name, value)
-        self.slots = workers
+        super().__init__(workers, timeout_s)
+        resource_tracker.ensure_running()  # now, as it lets interrupts through
         self._settings = settings
-        self._timeout_s = timeout_s
         self._gpus = visible_gpus() if settings.device == "cuda" else []
-        self._places = tempfile.TemporaryDirectory(prefix="bench-gpus-")
-        self._running: dict[ProcessFuture, Job] = {}
-        self._pool = self._new_pool()
 
-    def _new_pool(self) -> ProcessPool:
-        return ProcessPool(
-            max_workers=self.slots,
-            context=multiprocessing.get_context("spawn"),
-            initializer=_start,
-            initargs=(self._settings, self._gpus, Path(self._places.name)),
-        )
+    def _launch(self, workers: Sequence[Worker]) -> None:
+        context = get_context("spawn")
+        for one in workers:
+            gpu = self._gpus[one.slot % len(self._gpus)] if self._gpus else None
+            one.connection, there = context.Pipe()
+            one.handle = context.Process(
+                target=_work, args=(there, self._settings, gpu), daemon=True
+            )
+            one.handle.start()
+            there.close()
 
-    def submit(self, job: Job) -> None:
-        try:
-            with _unheard():
-                future = self._pool.schedule(_perform, args=[job], timeout=self._timeout_s)
-        except RuntimeError as error:  # the pool has broken since; `finished` takes a new one
-            future = ProcessFuture()
-            future.set_exception(BrokenProcessPool(str(error)))
-        self._running[future] = job
+    def _gone(self, worker: Worker) -> bool:
+        return not worker.handle.is_alive()
 
-    def finished(self) -> list[tuple[Job, Outcome]]:
-        done: set[ProcessFuture] = set()
-        while not done:
-            done, _ = wait(self._running, timeout=1, return_when=FIRST_COMPLETED)
-            if not done and not self._pool.active:  # a thread of the pool's has died
-                return self._renew()
-        if any(isinstance(future.exception(), BrokenProcessPool) for future in done):
-            return self._renew()
-        return [(self._running.pop(future), self._outcome(future)) for future in done]
-
-    def _outcome(self, future: ProcessFuture) -> Outcome:
-        try:
-            return future.result()
-        except FutureTimeout:
-            message = f"stopped after {self._timeout_s:.0f} s (--timeout)"
-            return Outcome(failure=Failure(kind="timeout", message=message, traceback=""))
-        except ProcessExpired as error:
-            return _crashed(f"its worker died ({error}); out of memory, or killed from outside")
-        except BrokenProcessPool as error:
-            return _crashed(f"its worker did not come up ({error})")
-
-    def _renew(self) -> list[tuple[Job, Outcome]]:
-        """A worker died with no job at hand, which ends a pool of pebble's: take a new one."""
-        self._pool.stop()
-        self._pool.join()
-        self._pool = self._new_pool()
-        lost = [
-            (job, self._outcome(future) if future.done() else _crashed("its worker died"))
-            for future, job in self._running.items()
-        ]
-        self._running.clear()
-        return lost
-
-    def close(self, *, kill: bool) -> None:
-        if kill:
-            self._pool.stop()
-        else:
-            self._pool.close()
-        self._pool.join()
-        self._places.cleanup()
+    def _end(self, worker: Worker) -> str:
+        assert worker.connection is not None
+        worker.connection.close()
+        worker.handle.join(0.1)  # by itself, where it can
+        worker.handle.kill()
+        worker.handle.join()
+        return f"exit code {worker.handle.exitcode}"
 
 
-def _crashed(message: str) -> Outcome:
-    return Outcome(failure=Failure(kind="crashed", message=message, traceback=""))
-
-
-@contextlib.contextmanager
-def _unheard() -> Iterator[None]:
-    """Threads and processes that begin in the block hear no Ctrl-C, from their first moment on: the
-    front decides what it means."""
-    resource_tracker.ensure_running()  # which lifts the mask of the thread that it begins in
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-class _Worker:
-    """What a worker process holds, and its place at a GPU; set once by its initializer."""
-
-    workspace: Workspace
-    place: FileLock
-
-
-def _start(settings: Settings, gpus: Sequence[str], places: Path) -> None:
-    """Make this spawned process a worker that outlives no front."""
-    Thread(target=_outlive_nobody, daemon=True).start()
-    with contextlib.suppress(RuntimeError):  # already set in this process
-        torch.set_num_interop_threads(1)
-    if gpus:
-        _Worker.place = take_gpu(gpus, places)
-    _Worker.workspace = start(settings)
-
-
-def _outlive_nobody() -> None:
-    """End with the front, even where that was killed while a job here takes its time."""
-    front = multiprocessing.parent_process()
-    assert front is not None
-    front.join()
-    os._exit(1)
-
-
-def _perform(job: Job) -> Outcome:
-    return perform(job, _Worker.workspace)
+def _work(connection: Connection, settings: Settings, gpu: str | None) -> None:
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu  # before this process uses any
+    serve(connection, settings)
 
 
 def visible_gpus() -> list[str]:
@@ -169,18 +62,3 @@ def visible_gpus() -> list[str]:
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     names = [one.strip() for one in given.split(",")] if given else [str(at) for at in range(there)]
     return names[:there]  # what follows a name that is not there is not seen either
-
-
-def take_gpu(gpus: Sequence[str], places: Path) -> FileLock:
-    """Let this process see one of the GPUs, before it uses any; returns what holds its place.
-
-    Places are numbered, and dealt out in turn over the GPUs. The system frees the place of a
-    process that ends, however it ends, so the worker that replaces it gets the same GPU.
-    """
-    for place in count():
-        lock = FileLock(places / f"{place}.lock", timeout=0)
-        with contextlib.suppress(Timeout):
-            lock.acquire()
-            os.environ["CUDA_VISIBLE_DEVICES"] = gpus[place % len(gpus)]
-            return lock
-    raise AssertionError  # there is always a next number

@@ -7,7 +7,7 @@ so suites share whatever they have in common.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cache, cached_property
 from operator import attrgetter
 from typing import Any, ClassVar, cast
@@ -17,7 +17,7 @@ from suites import Recipe
 from suites.fidelity import FidelitySpec
 from suites.method import IterativeSpec
 from suites.problem import DatasetSpec, ModelSpec
-from suites.protocol import Axis, Calibration, Deployment, Measure, SelectionSpec, Tune
+from suites.protocol import Axis, Calibration, Deployment, Evaluation, Measure, SelectionSpec, Tune
 from suites.recipe import Alteration
 
 from ..pruning.network import Schedule
@@ -104,10 +104,14 @@ class BaseJob(_Job):
     # Its division into train and validation is another than that of other bases.
     own_split: bool = False
     code: str | None = None  # what stands for the code of a network that is none of ours
+    evaluation: Evaluation = field(
+        default_factory=Evaluation
+    )  # of it and of all that is made of it
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        return self._made(*(() if self.code else ("code",)))
+        unsaid = {"code": not self.code, "evaluation": self.evaluation == Evaluation()}
+        return self._made(*(name for name, usual in unsaid.items() if usual))
 
     @property
     def axes(self) -> dict[str, str | int]:
@@ -133,6 +137,7 @@ class _OfBase(_Job):
     code = property(attrgetter("base.code"))
     axes = property(attrgetter("base.axes"))
     split = property(attrgetter("base.split"))
+    evaluation = property(attrgetter("base.evaluation"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,6 +193,11 @@ class Standpoint:
     def images(self) -> int:
         """How many there are to look at."""
         return self.calibration.images if self.calibration else 0
+
+    @property
+    def half(self) -> bool:
+        """Whether they are looked at in bfloat16."""
+        return self.calibration is not None and self.calibration.half
 
     @property
     def axes(self) -> dict[str, str | int]:

@@ -15,7 +15,7 @@ from suites import AnySuite, Case, FidelitySuite, Probe, Recipe, Suite
 from suites.faults import meant
 from suites.method import MethodSpec, PhaseSpec, named_presets
 from suites.problem import ModelSpec
-from suites.protocol import Rewind, pattern
+from suites.protocol import Evaluation, Rewind, pattern
 from suites.section import Chosen
 
 from ..data.known import task_of
@@ -130,7 +130,8 @@ class Maker(Generic[S]):
             if own := task_of(dataset).code:
                 code = f"{code or ''} {own}"
             own_split = self.suite.own_splits(dataset, model)
-            return jobs.BaseJob(dataset, model, recipe, case.base, checkpoint, own_split, code)
+            how = self.suite.evaluation if isinstance(self.suite, Suite) else Evaluation()
+            return jobs.BaseJob(dataset, model, recipe, case.base, checkpoint, own_split, code, how)
 
         return self.once(("base", id(dataset), id(model), case.base), make)
 

@@ -10,7 +10,7 @@ from suites.faults import no_such
 
 from ..data.known import list_datasets
 from ..errors import PlanError
-from .jobs import Trial
+from .jobs import DenseJob, Job, Trial
 from .makers import ComparisonMaker, FidelityMaker
 from .outline import Outline
 from .refusals import shared_metric
@@ -49,14 +49,29 @@ class Plan(Outline):
         return replace(self, trials=tuple(chosen))
 
     def shard(self, index: int, count: int) -> Self:
-        """Every trial is in exactly one of `count` shards, by its key."""
+        """Every trial is in exactly one of `count` shards, by its key.
+
+        Shard 0 has a trial of everything that is trained before a criterion looks, so that the
+        others can stand on the same.
+        """
         mine = [trial for trial in self.trials if int(trial.key[:12], 16) % count == index - 1]
+        if not index:
+            first = {base.key: trial for trial in self.trials[::-1] for base in _trained(trial)}
+            mine = list({trial.key: trial for trial in first.values()}.values())
         return replace(self, trials=tuple(mine))
 
     def pending(self, records: Iterable[Record], *, retry_failed: bool = False) -> list[Trial]:
         """Trials without a record; with `retry_failed`, those that failed as well."""
         done = {one.key for one in records if not (retry_failed and one.status == "failed")}
         return [trial for trial in self.trials if trial.key not in done]
+
+
+def _trained(job: Job) -> Iterator[DenseJob]:
+    """The dense networks that a job stands on."""
+    for needed in job.stands_on:
+        if isinstance(needed, DenseJob):
+            yield needed
+        yield from _trained(needed)
 
 
 def make_plan(suite: Suite | FidelitySuite) -> Plan:

@@ -1,6 +1,7 @@
 """One `bench run`: lock the results, check the inputs, run, log, report."""
 
 import os
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from suites import Suite
 from suites.faults import no_such
 
 from ..errors import BenchError
-from ..executors import make_executor
+from ..executors import Executor, make_executor
 from ..executors.local import visible_gpus
 from ..plan.jobs import Trial, TrialJob
 from ..plan.keeping import check_kept, keeping
@@ -50,6 +51,7 @@ class Request:
     trial: str = ""
     executor: str = "local"
     timeout_s: float | None = None
+    slurm: tuple[str, ...] = ()
     shard: str = ""
     retry_failed: bool = False
     allow_untrained: bool = False
@@ -66,7 +68,7 @@ def session(plan: Plan, request: Request, console: Console) -> int:
     device, there = request.settings.device, ("cpu", "cuda")
     if device not in there:
         raise BenchError(f"--device: {no_such('device', device, there)}")
-    if device == "cuda" and request.executor != "ray":  # Ray knows its own
+    if device == "cuda" and request.executor in ("inline", "local"):  # others have their own
         visible_gpus()
     part = plan.only(request.methods, request.repeats, request.trial)
     if request.shard:
@@ -126,7 +128,7 @@ def _run(
     if pending:
         with console.status("checking data, models and budgets"):
             splits = preflight(pending, replace(settings, device="cpu"))  # GPUs are for workers
-    executor = make_executor(request.executor, settings, request.workers, request.timeout_s)
+    executor = _executor(request, settings)
     record_suite(plan, settings.plugins, store)  # now that no fault can be found before it runs
     with console.status("opening MLflow"):
         experiment = Experiment(store.root, plan.suite)
@@ -169,7 +171,7 @@ def _run(
             pending = keeping(among, request.keep, records, store, ahead)
             if not (pending := [one for one in pending if one.key not in tried]):
                 break
-            executor = make_executor(request.executor, settings, request.workers, request.timeout_s)
+            executor = _executor(request, settings)
         if made := tried & {one.key for one in records if one.status == "done"}:
             check_kept(made, store, console)
         ended = "FINISHED"
@@ -185,6 +187,11 @@ def _run(
         except TrackingError as error:
             say(console, (f"MLflow: {error}", "yellow"))
     return records
+
+
+def _executor(request: Request, settings: Settings) -> Executor:
+    more = request.timeout_s, request.slurm
+    return make_executor(request.executor, settings, request.workers, *more)
 
 
 def _conclude(plan: Plan, store: Store, records: list[Record], console: Console) -> int:
@@ -211,7 +218,8 @@ def _shown(plan: Plan, store: Store, records: list[Record]) -> bool:
 
 
 def _shard(text: str) -> tuple[int, int]:
-    index, _, count = text.partition("/")
-    if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
-        raise BenchError(f"--shard {text}: expected I/N with 1 <= I <= N, as in 3/64")
-    return int(index), int(count)
+    numbers = re.fullmatch("([0-9]{1,9})/([0-9]{1,9})", text)
+    index, count = map(int, numbers.groups()) if numbers else (0, 0)
+    if not 0 <= index <= count or not count:
+        raise BenchError(f"--shard {text}: expected I/N with I from 0 (bases) to N, as in 3/64")
+    return index, count

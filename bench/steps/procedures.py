@@ -97,7 +97,6 @@ def _ground(
         select=select,
         share=lambda gone: cost(torch.tensor([len(one) for one in gone])) / whole,
         generator=generator("procedure", **job.at.axes),
-        tolerance=rules.tolerance,
     )
 
 

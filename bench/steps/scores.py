@@ -40,9 +40,8 @@ def make_scores(job: ScoresJob, workspace: Workspace) -> dict[str, Failure]:
         create(spec.name, groups, spec.options, draw)
         for spec, draw in zip(job.criteria, draws, strict=True)
     ]
-    costs = gather(
-        network.model, criteria, workspace.calibration(job.at, base.data), base.data.task.loss
-    )
+    batches, loss = workspace.calibration(job.at, base.data), base.data.task.loss
+    costs = gather(network.model, criteria, batches, loss, half=job.at.half)
     failures = {}
     for spec, one, cost, before in zip(job.criteria, criteria, costs, fresh, strict=True):
         key, error = job.score_key(spec), cost.failure
@@ -118,7 +117,8 @@ def rescorer(job: PathJob, workspace: Workspace, base: Base) -> tuple[Rescore, S
         left = sum(group.units for group in groups)  # so that a resumed path draws as this one
         draw = generator(f"criterion/{job.criterion.name}", **job.at.axes, left=left)
         one = create(job.criterion.name, groups, job.criterion.options, draw)
-        values, cost = score_alone(model, one, batches(), base.data.task.loss)
+        loss, half = base.data.task.loss, job.at.half
+        values, cost = score_alone(model, one, batches(), loss, half=half)
         total.add(cost)
         return total.seen(groups, values)
 

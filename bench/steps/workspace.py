@@ -98,7 +98,8 @@ class Workspace:
         source = Source(job.dataset, at.data_root, self.store.root, at.download, device, at.loaders)
         given = _cached(self._datasets, job.dataset.model_dump_json(), lambda: read(source))
         data = divide(source, given, job.split)
-        return data.with_channels_last() if self._channels_last(job, data) else data
+        last = self._channels_last(job, data)
+        return data.worked(channels_last=last, precision=job.evaluation.precision)
 
     def _channels_last(self, job: DenseJob, data: Dataset) -> bool:
         """Whether its network is faster so on this device, for all workers and after any resume."""

@@ -13,6 +13,7 @@ results/sizes              MACs and widths of networks, by the code that builds 
 results/layouts            which memory format networks are faster in, on each device; likewise
 results/images             decoded images, and the SHA-256 of image files
 results/logs               what happened in each run, a line of JSON an event
+results/slurm              what worker jobs of Slurm have said, in the last run that had some
 results/suites             suites as they were run last: what their names mean to reports
 results/declared           what a suite's analysis rests on, from before its first trial
 results/damaged            what did not hold to its SHA-256, and a log of it
@@ -87,7 +88,7 @@ class Store:
                 else:
                     part.unlink(missing_ok=True)
         except Timeout as error:
-            raise StoreError(fault("lock", holder=self.holder(), root=self.root)) from error
+            raise StoreError(fault("lock", holder=self.last_holder(), root=self.root)) from error
         except OSError as error:
             lock.release()
             raise StoreError(f"{self.root} cannot be written: {error.strerror}") from error
@@ -105,10 +106,14 @@ class Store:
             if (self.root / ".lock").exists():
                 FileLock(self.root / ".lock", timeout=0).acquire().lock.release()
         except (Timeout, OSError):
-            with suppress(OSError, ValueError):
-                return (self.root / ".holder").read_text() or "unknown"
-            return "unknown"
+            return self.last_holder()
         return None
+
+    def last_holder(self) -> str:
+        """Who works here or did last, as `holder` says it; `unknown` where nobody is known."""
+        with suppress(OSError, ValueError):
+            return (self.root / ".holder").read_text() or "unknown"
+        return "unknown"
 
     def record_path(self, key: str) -> Path:
         """Where the record of that key lies."""

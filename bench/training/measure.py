@@ -9,12 +9,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from reports.records import Accuracy
 
 from ..data.datasets import Dataset, Images
 from ..errors import fault
 from ..tasks.task import Tally, Task
+from .optimizer import precision
 
 
 def evaluate(
@@ -27,7 +29,11 @@ def evaluate(
 
     def outputs() -> Iterator[tuple[Tensor, Tensor]]:
         for batch, targets in images.batches(task.at_once):
-            yield model(altered(batch)), targets
+            with precision(images.precision, batch.device):
+                found = model(altered(batch))
+            if images.precision is not None:
+                found = pytree.tree_map_only(Tensor, Tensor.float, found)
+            yield found, targets
 
     model.eval()
     with torch.inference_mode():

@@ -103,7 +103,7 @@ class _Run:
         recipe, device = self.recipe, self.data.device
         self.rider.begin(self.model)
         if recipe.channels_last:
-            self.data = self.data.with_channels_last()
+            self.data = self.data.worked(channels_last=True)
         self.optimizer = make_optimizer(self.model, recipe, self.rider)
         self.batches = recipe.batches(len(self.data.train))
         self.mixing = Mixing(recipe, self.data.classes, self.seed)

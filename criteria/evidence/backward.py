@@ -18,7 +18,7 @@ from ..lazy import Tensor, graph, nn, torch
 from ..network.member import kind_of
 from .meter import Meter
 from .needs import Need
-from .samples import of_samples, sample_dots, sample_gradients
+from .samples import full, of_samples, sample_dots, sample_gradients
 
 
 @dataclass
@@ -33,12 +33,16 @@ class Use:
     reads: bool  # whether the gradient of the input arrives too, after that of the output
     made_gradient: Tensor | None = None  # that of the output, where it was asked to be kept
 
+    def input(self) -> Tensor:
+        """What went into the layer."""
+        return full(self.given.detach())
+
     def output(self) -> Tensor:
         """The output as the layer made it, made again where it was changed in place since."""
         if self.made._version == self.version:
-            return self.made.detach()
+            return full(self.made.detach())
         with torch.no_grad():
-            return self.module.forward(self.given.detach())
+            return self.module.forward(self.input())
 
 
 Arrival = Callable[[str, Use, bool, Tensor], None]
@@ -186,9 +190,9 @@ class BackwardPass:
 
     def _multiply(self, name: str, use: Use, into: bool, gradient: Tensor) -> None:
         of_samples(gradient, name, self.samples)
-        values = use.given.detach() if into else use.output()
+        values = use.input() if into else use.output()
         last = isinstance(use.module, nn.Linear | nn.LayerNorm)
-        found = sample_dots(values, gradient, last)
+        found = sample_dots(values, full(gradient), last)
         before = self.dots.get((name, into))
         self.dots[name, into] = found if before is None else before + found
 
@@ -201,7 +205,7 @@ class BackwardPass:
 
     def _add_squares(self, name: str, passed: Sequence[tuple[Use, Tensor]]) -> None:
         """Square each sample's gradient: the sum over all uses of a layer that the loss reaches."""
-        found = [sample_gradients(use.module, use.given.detach(), one) for use, one in passed]
+        found = [sample_gradients(use.module, use.input(), full(one)) for use, one in passed]
         for uses in zip(*found, strict=True):
             for part in uses[0]:
                 key = f"{name}.{part}" if name else part

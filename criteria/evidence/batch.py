@@ -21,7 +21,7 @@ from .backward import BackwardPass
 from .curvature import GradientGraph, residual_of
 from .meter import Meter
 from .needs import BACKWARD, DATA, Need
-from .samples import of_samples
+from .samples import full, of_samples
 
 Inputs = Any  # of a network: a tensor, or several in a tuple or mapping
 Loss = Callable[[Any, Any], Tensor]  # of outputs and targets
@@ -40,6 +40,7 @@ class Shared:
     wanted: Need  # by any criterion; decides what the passes keep
     granted: Need  # to the criterion that looks now
     seed: int = 0  # of the labels and signs that are drawn for all criteria
+    half: bool = False  # whether the passes that criteria share are in bfloat16
     meter: Meter = field(default_factory=Meter)
     # Every tensor handed out, and its version then; in-place changes raise it.
     held: list[tuple[Tensor, int]] = field(default_factory=list)
@@ -254,7 +255,7 @@ class Batch:
         gradient = hooks.once(name).made_gradient
         if gradient is None:
             raise NotApplicable(f"no gradient reaches layer {name}")
-        return of_samples(gradient, name, self.size) * self.size
+        return full(of_samples(gradient, name, self.size)) * self.size
 
     def _passed_by(self, need: Need) -> BackwardPass:
         """What was made of the gradients on their way back, for `need`."""
@@ -320,7 +321,7 @@ class Batch:
             NotApplicable: the layer is used several times in one forward pass.
         """
         self._require(Need.ACTIVATIONS | Need.ACTIVATION_GRADIENTS)
-        return of_samples(self._forward[1].hooks.once(name).given.detach(), name, self.size)
+        return of_samples(self._forward[1].hooks.once(name).input(), name, self.size)
 
     def layer_output(self, name: str) -> Tensor:
         """What came out of a layer, ahead of any in-place activation behind it."""
@@ -375,8 +376,12 @@ class Batch:
             yield
 
     def _run(self) -> Any:
-        """The network's outputs."""
-        return self.model(self._given if self.shared.wanted in ALIKE else self.images)
+        """The network's outputs, as criteria share them."""
+        given = self._given if self.shared.wanted in ALIKE else self.images
+        device = tensors(given)[0].device.type
+        with torch.autocast(device, torch.bfloat16, enabled=self.shared.half):
+            found = self.model(given)
+        return pytree.tree_map_only(torch.Tensor, full, found) if self.shared.half else found
 
     @property
     def _forward(self) -> tuple[Tensor, BackwardPass]:

@@ -72,6 +72,11 @@ def of_samples(values: Tensor, name: str, samples: int) -> Tensor:
     return values
 
 
+def full(values: Tensor) -> Tensor:
+    """What a pass in half precision has made, in the precision that criteria work in."""
+    return values.float() if values.dtype == torch.bfloat16 else values
+
+
 def sample_dots(values: Tensor, gradients: Tensor, last: bool) -> Tensor:
     """`[samples, channels]`: products of a layer's values and gradients, summed over positions.
 

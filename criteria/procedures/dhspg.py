@@ -1,6 +1,5 @@
 """DHSPG (OTOv2): redundant units are pushed to the origin, and projected there once they turn."""
 
-from bisect import bisect_left
 from typing import ClassVar
 
 from pydantic import Field
@@ -116,7 +115,7 @@ class Dhspg(Procedure):
         lam = penalty(norms, -along / rate, dots(steps, steps) / rate**2, self.options)
         shrink = (rate * lam / norms).nan_to_num(0, posinf=0)
         left = (1 + along / squares - shrink).nan_to_num(0)  # x^.x / |x|^2
-        new = self._enough(self._leaving, pushed & (left < self.options.epsilon).cpu(), left.cpu())
+        new = self._enough(pushed & (left < self.options.epsilon).cpu(), left.cpu())
         pulls = entries.spread(torch.where(new.to(shrink.device), 0, shrink))
         moved = [now - by * x for now, by, x in zip(after, pulls, before, strict=True)]
         if new.any():  # they decay from the length before this step
@@ -150,47 +149,18 @@ class Dhspg(Procedure):
         """`[units]` booleans: those that are zero, or on their way."""
         return self.controller.gone | self.controller.decaying
 
-    def _share(self, chosen: Tensor) -> float:
-        return self.ground.share(self._entries.listed(chosen))
-
     def _meets(self, chosen: Tensor) -> bool:
-        return self._share(chosen) <= self.ground.budget + 1e-9  # rounding
+        left = self.ground.share(self._entries.listed(chosen))
+        return left <= self.ground.budget + 1e-9  # rounding
 
-    def _overshoots(self, chosen: Tensor) -> bool:
-        return self._share(chosen) < self.ground.budget - self.ground.tolerance
-
-    def _enough(self, leaving: Tensor, candidates: Tensor, keys: Tensor) -> Tensor:
-        """`[units]` booleans: as many candidates, lowest key first, as the budget asks for.
-
-        Where the one that meets it overshoots, later and finer ones go in its place, if any do.
-        """
-        order = candidates.nonzero()[:, 0]
-        order = order[keys[order].argsort(stable=True)]
-
-        def with_first(count: int) -> Tensor:
-            return leaving.index_fill(0, order[:count], True)
-
-        # Removing more never costs more.
-        least = bisect_left(range(len(order)), True, key=lambda n: self._meets(with_first(n)))
-        found = with_first(least)
-        if least and self._overshoots(found):
-            found = self._finer(with_first(least - 1), order[least:])
-        return found & ~leaving
-
-    def _finer(self, leaving: Tensor, rest: Tensor) -> Tensor:
-        """Add those of the rest that do not overshoot, until the budget is met."""
-        groups, too_coarse = self._entries.groups.tolist(), set[int]()
-        for unit in rest.tolist():
-            if groups[unit] in too_coarse:
-                continue
-            more = leaving.index_fill(0, torch.tensor([unit]), True)
-            if self._overshoots(more):
-                too_coarse.add(groups[unit])
-                continue
-            leaving = more
-            if self._meets(leaving):
-                break
-        return leaving
+    def _enough(self, candidates: Tensor, keys: Tensor) -> Tensor:
+        """`[units]` booleans: as many candidates, lowest key first, as the budget asks for."""
+        if not candidates.any():
+            return candidates
+        order = keys.double().masked_fill(~candidates, torch.inf)
+        scores = order.masked_fill(self._leaving, -torch.inf).split(self._entries.sizes)
+        chosen = self.ground.select(scores, self.ground.budget)
+        return self._entries.chosen(chosen) & candidates
 
     def removed(self) -> Removed:
         return self._entries.listed(self.controller.gone | self._forced)

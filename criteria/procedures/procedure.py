@@ -36,8 +36,6 @@ class Ground:
     select: Callable[[Sequence[Tensor], float], Removed]
     share: Callable[[Removed], float]  # of the dense cost, left without these units
     generator: torch.Generator  # for whatever a procedure draws
-    # Share of the dense cost by which what is left may lie under the budget.
-    tolerance: float = 0.01
 
     def nothing(self) -> Removed:
         """An empty set of units for each group."""

@@ -184,7 +184,7 @@ def _over_repeats(averaged: Averaged) -> Averaged:
 def noise(averaged: Averaged, trials: pd.DataFrame) -> pd.DataFrame:
     """One row a finished (problem, recovery, method), of retained top-1 over budgets, in points.
 
-    Columns: `base_sd` and `repeat_sd` (nested variance components), `base_share` (of the variance),
+    Columns: `base_sd` and `repeat_sd` (nested variance components),
     `aa_sd` (of the difference of two runs of this method on the same bases). A repeat redraws the
     calibration images and, where there is recovery, its order: without recovery `repeat_sd` is the
     calibration's noise, with it that of both. NaN: one base, or one repeat; but one trial that

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import statistics
 from ..statistics import Floats, Pairwise
@@ -36,9 +35,6 @@ class MethodRanks:
     # that failed share the last
     low: Floats
     high: Floats
-    # [methods] roughly how probable it is that the mean over problems is the highest, among those
-    # that may be; NaN where that is unknown.
-    best: Floats
     # Indices of methods that nothing tells apart, at the suite's alpha.
     cliques: tuple[tuple[int, ...], ...]
 
@@ -87,14 +83,12 @@ def rank_methods(recovery: str, scored: Scores, *, tested: bool = True) -> Metho
     pairs = None
     groups: Sequence[tuple[int, ...]] = ()
     low, high = np.ones(len(methods)), np.full(len(methods), float(len(methods)))
-    best = np.full(len(methods), np.nan)
     whole = np.asarray(~np.isnan(scores).any(axis=0))
     if tested and whole.sum() > 1 and 2 * len(problems) > len(everywhere):
         cube[~whole] = np.nan  # a method that failed comes last, whatever it reached elsewhere
         pairs = statistics.pairwise(cube, cells["recovery"].nunique(), looks_of(suite))
         low, high = pairs.ranks(alpha)
         low[~whole], high[whole] = whole.sum() + 1.0, np.minimum(high[whole], whole.sum())
-        best = _chances(cube, whole, low)
         order = -np.nan_to_num(scores, nan=-1e9).mean(axis=0)
         groups = statistics.cliques(order, pairs.adjusted, alpha)
     return MethodRanks(
@@ -109,16 +103,5 @@ def rank_methods(recovery: str, scored: Scores, *, tested: bool = True) -> Metho
         pairwise=pairs,
         low=low,
         high=high,
-        best=best,
         cliques=tuple(groups),
     )
-
-
-def _chances(cube: Floats, whole: NDArray[np.bool_], low: Floats) -> Floats:
-    """Of the `whole` methods, on the bases that all of them have: among those that may be first."""
-    chances = np.full(len(cube), np.nan)
-    shared = cube[whole]
-    chances[whole] = statistics.chance_of_best(shared[:, :, ~np.isnan(shared.sum(axis=(0, 1)))])
-    possible = np.where(low > 1, 0.0, chances)
-    known = np.isfinite(possible[whole]).all()
-    return np.asarray(possible / max(possible[whole].sum(), 1e-9) if known else possible)

@@ -20,6 +20,7 @@ from .findings import TEXTS, rounded
 from .page import rendered
 from .record_warnings import missing_warnings, record_warnings
 from .warnings import toys
+from .wording import halved
 
 KINDS = {"spearman": "over all units", "spearman_within": "within layers"}
 NOISY = 0.8  # ceiling of the correlation below which the truth itself is worth a word
@@ -119,6 +120,8 @@ def warnings(results: FidelityResults) -> Iterator[str]:
     suite, records = results.suite, results.records
     if said := toys(suite):
         yield said
+    if half := halved(suite):
+        yield caution("precision", "half", what=half)
     yield from missing_warnings(records, len(results.expected), results.ignored)
     if suite.bases < FEWEST_BASES:
         nothing = "no criterion is shown to differ from another"

@@ -59,7 +59,7 @@ def rank_table(results: Results, recovery: str) -> Table | None:
         low, high = ranking.low[method], ranking.high[method]
         cells = [Cell(ranking.methods[method]), signed(means[method])]
         cells += [Cell(f"{low:.0f} to {high:.0f}" if high > low else f"{low:.0f}", float(low))]
-        rows.append([*cells, number(100 * ranking.best[method], 2)])
+        rows.append(cells)
     return captioned("ranks", recovery, results, rows, ranking=ranking)
 
 

@@ -47,7 +47,7 @@ def typeset(results: Results) -> dict[str, list[Table]]:
         tables[capital(after(recovery))] = [one for one in made if one is not None]
     if len(results.published):
         tables["Ours and the published"] = [published_table(results)]
-    whole = (make(results) for make in (noise_table, note_table, deployed_table, cell_table))
+    whole = (make(results) for make in (noise_table, deployed_table, cell_table))
     return tables | {"Whole suite": [one for one in whole if one is not None]}
 
 
@@ -105,23 +105,6 @@ def tuned_table(results: Results, recovery: str) -> Table | None:
         lost = sum(one.validation_top1 is None for each in found for one in each.tuned)
         rows += [[Cell(name), *map(Cell, words), whole(lost)]] if found else []
     return captioned("tuned", recovery, results, rows, keys=keys) if rows else None
-
-
-def note_table(results: Results) -> Table | None:
-    """What procedures say of themselves: rounds, releases, channels that came back."""
-    notes = pd.DataFrame(
-        {"method": one.labels.method, "note": note, "budget": one.labels.budget, "value": value}
-        for one in results.records
-        for note, value in (one.measurements.notes if one.measurements else {}).items()
-    )
-    if notes.empty:
-        return None
-    means = notes.groupby(["method", "note", "budget"], sort=False)["value"].agg(["mean", "count"])
-    rows = [
-        [Cell(str(method)), Cell(str(note)), _budget(results, budget), number(mean), whole(n)]
-        for (method, note, budget), mean, n in means.itertuples(name=None)
-    ]
-    return captioned("notes", "", results, rows)
 
 
 def _budget(results: Results, budget: Any) -> Cell:

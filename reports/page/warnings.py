@@ -24,7 +24,7 @@ from . import latency
 from .captions import caution
 from .record_warnings import missing_warnings, record_warnings
 from .tables import summary
-from .wording import WORDS
+from .wording import WORDS, halved
 
 TOYS = {"digits", "mnist5k"}  # data sets on which everything works
 LOST = 0.25  # share of the dense top-1 below which a method has kept nothing to compare
@@ -38,6 +38,8 @@ def warnings(results: Results) -> Iterator[str]:
     """Everything a reader should know before believing a number."""
     if said := scope(results):
         yield said
+    if half := halved(results.suite):
+        yield caution("precision", "half", what=half)
     yield from missing_warnings(results.records, len(results.expected), results.ignored)
     if lost := (results.paired["reason"] != "").sum():
         yield caution("trials", "left_out", lost=lost, n=len(results.paired))

@@ -105,8 +105,15 @@ def calibration(suite: AnySuite) -> str:
         augmented = "augmented at random" if seen.augment else "without augmentation"
         how = f"altered as the recipe {seen.like} does" if seen.like else augmented
         text = f"{seen.images} training {spoken().sample}s {how}, in batches of {seen.batch_size}"
-        words.append((text, model.title))
+        words.append((text + ", in bfloat16" * seen.half, model.title))
     return _by_model(words)
+
+
+def halved(suite: AnySuite) -> list[str]:
+    """What of a suite's measuring is in bfloat16 by its own declaration."""
+    said = ["evaluation"] if isinstance(suite, Suite) and suite.evaluation.precision else []
+    seen = any(suite.calibration_of(model).half for model in suite.models)
+    return said + ["calibration"] * seen
 
 
 def patterned(suite: Suite) -> bool:

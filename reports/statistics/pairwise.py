@@ -10,8 +10,6 @@ from .arrays import Floats
 from .looks import Look, spent
 from .these_problems import on_these_problems
 
-DRAWS = 4000
-
 
 @dataclass(frozen=True)
 class Pairwise:
@@ -61,28 +59,6 @@ def pairwise(scores: ArrayLike, families: int = 1, looks: Sequence[Look] = ()) -
     adjusted[rows, columns] = adjusted[columns, rows] = np.minimum(families * holm(p), 1)
     difference[rows, columns], difference[columns, rows] = found.mean, -found.mean
     return Pairwise(difference, adjusted, known=bool(np.isfinite(found.error).any()))
-
-
-def chance_of_best(scores: ArrayLike, seed: int = 0) -> Floats:
-    """How probable it is, for each method, that its mean over these problems is the highest.
-
-    Means are drawn from Student's distribution around those found, with the error that methods
-    have against the mean of all K on the same base, of which their own K-th part is no error; NaN
-    where that is unknown.
-
-    `scores`: [methods >= 2, problems, bases], finite. `seed`: of the draws.
-
-    >>> chance_of_best([[[3.0, 3.1, 3.3]], [[1.0, 1.0, 1.1]]]).round(2).tolist()
-    [1.0, 0.0]
-    """
-    cube = np.asarray(scores, dtype=np.float64)
-    found = on_these_problems(cube - cube.mean(axis=0), floor=True)
-    if np.isnan(found.error).any():
-        return np.full(len(cube), np.nan)
-    error = found.error * np.sqrt(len(cube) / (len(cube) - 1))
-    rng = np.random.default_rng(seed)
-    drawn = found.mean + error * rng.standard_t(found.freedom, (DRAWS, len(cube)))
-    return np.asarray(np.bincount(drawn.argmax(axis=1), minlength=len(cube)) / DRAWS)
 
 
 def holm(p_values: ArrayLike) -> Floats:

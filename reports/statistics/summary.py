@@ -61,7 +61,6 @@ class Noise(NamedTuple):
 
     base_sd: float  # between bases; 0 where the estimate is negative, as below
     repeat_sd: float  # between repeats on one base
-    base_share: float  # of the two variances
     aa_sd: float  # of the difference of two runs on the same bases
 
 
@@ -89,10 +88,8 @@ def noise(scores: ArrayLike) -> Noise:
     if bases > 1:
         square = repeats * float(table.mean(axis=1).var(ddof=1))
         between = max(square - np.nan_to_num(within), 0.0) / repeats
-    both = between + within
     return Noise(
         base_sd=float(np.sqrt(between)),
         repeat_sd=float(np.sqrt(within)),
-        base_share=float(between / both) if both > 0 else np.nan,
         aa_sd=float(np.sqrt(2 * within / (bases * repeats))),
     )

@@ -79,5 +79,6 @@ def test_many(there: Command) -> None:
 
 
 def test_shards() -> None:
+    check_shard(f"1/{'9' * 5000}")
     numbers = st.integers(-3, 20).map(str) | text
     fuzz(check_shard, st.builds("{}/{}".format, numbers, numbers) | text, 100)

@@ -23,13 +23,27 @@ from bench.terminal import say
 from bench.tracking import connection, experiment, fields, links
 from bench.tracking import pull as pull_records
 from bench.tracking.summaries import conclude
-from reports.records import Record, content_key, frame, parse_record
+from reports.claims.claim_file import known_claims
+from reports.claims.claims import judge
+from reports.records import Fidelity, Record, content_key, frame, parse_record
 from reports.seal import seal_json
 
+ACCURACY = {"top1": 0.9, "loss": 0.5, "validation_top1": 0.9, "validation_loss": 0.5}
+PROBED = Fidelity.model_validate(
+    {
+        "dense": ACCURACY, "dense_loss": 0.5, "images": 100, "roots": ["conv1"], "group": [0, 0],
+        "unit": [0, 1], "change": [0.1, 0.2], "halves": [[0.1, 0.2], [0.1, 0.2]],
+        "score": [1.0, 2.0], "images_scored": 10, "spanned": [], "whole": {},
+    }
+)  # fmt: skip
+OF_FIDELITY = tracked.record(2).model_copy(update={"measurements": None, "fidelity": PROBED})
 WHOLE = [
     json.loads(one.model_dump_json())
-    for one in (tracked.record(0), tracked.failed(tracked.record(1)))
+    for one in (tracked.record(0), tracked.failed(tracked.record(1)), OF_FIDELITY)
 ]
+
+
+LABELS = tracked.record(0).labels
 
 
 @st.composite
@@ -60,7 +74,9 @@ def used(record: Record) -> None:
     fields.params(record.identity)
     fields.milliseconds(record, "started")
     frame([record])
-    conclude(tracked.SUITE, [record], [record.labels])
+    planned = record.model_copy(update={"labels": LABELS})  # a plan says how its trials are named
+    conclude(tracked.SUITE, [planned], [LABELS])
+    judge(known_claims(), [record])
     for (_, reason), trials in reasons([record]).items():
         say(Console(file=open("/dev/null", "w")), reason, *trials)  # noqa: PTH123, SIM115
     assert parse_record(record.to_json(), "again", record.key).to_json() == record.to_json()
@@ -76,6 +92,7 @@ TAGS = [
     "role", "trial.key", "status", "layout", "host", "process", "suite", "trials", "recovery",
     "problem", "suite.hash", "summary.digest", "mlflow.parentRunId", "place",
 ]  # fmt: skip
+encoded = text.map(lambda one: one.encode(errors="replace").decode())  # as a database holds it
 ROLES = ["trial", "suite", "summary", "comparison"]
 
 
@@ -84,7 +101,7 @@ def stores(draw: st.DrawFn) -> list[Any]:
     """Runs with any tags, and what their artifact `trial.json` is, which may be missing."""
     found = []
     for at in range(draw(st.integers(0, 6))):
-        tags = draw(st.dictionaries(st.sampled_from(TAGS) | text, text, max_size=8))
+        tags = draw(st.dictionaries(st.sampled_from(TAGS) | encoded, encoded, max_size=8))
         written, key = draw(record_files())
         if draw(st.booleans()):
             tags["trial.key"] = key

@@ -128,7 +128,32 @@ FAULTS: dict[str, tuple[Changes, list[str], list[str]]] = {
     ),
     "unknown method": (lambda _: {}, ["--methods", "l1,tailor"], ["--methods", "tailor", "taylor"]),
     "no shard": (lambda _: {}, ["--shard", "4/3"], ["--shard 4/3", "3/64"]),
-    "unknown executor": (lambda _: {}, ["--executor", "slurm"], ["slurm", "inline", "local"]),
+    "unknown executor": (
+        lambda _: {},
+        ["--executor", "slrum"],
+        ["slrum", "slurm", "local"],
+    ),
+    "an option of another executor": (
+        lambda _: {},
+        ["--slurm", "partition=gpu"],
+        ["--slurm partition=gpu", "--executor slurm"],
+    ),
+    "unknown option of slurm": (
+        lambda _: {},
+        ["--executor", "slurm", "--slurm", "partion=gpu"],
+        ["--slurm partion=gpu", "did you mean partition?"],
+    ),
+    "no minutes": (
+        lambda _: {},
+        ["--executor", "slurm", "--slurm", "time=1-00:00:00"],
+        ["--slurm time=1-00:00:00", "time=a whole number"],
+    ),
+    "no slurm here": (lambda _: {}, ["--executor", "slurm"], ["srun", "--slurm cluster=local"]),
+    "a time-out of one process": (
+        lambda _: {},
+        ["--executor", "inline", "--timeout", "9"],
+        ["--timeout", "inline"],
+    ),
     "bad override": (lambda _: {}, ["--set", "bases"], ["--set bases", "key=value"]),
     "unknown override": (
         lambda _: {},

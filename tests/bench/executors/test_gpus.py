@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+import multiprocessing
+import os
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -64,58 +65,59 @@ def test_no_gpu_is_one_clear_message_before_any_work(
         )
 
 
-WORKER = """
-import os, sys, time
-from pathlib import Path
-from bench.executors.local import take_gpu
-held = take_gpu(["4", "7"], Path(sys.argv[1]))
-print(os.environ["CUDA_VISIBLE_DEVICES"], flush=True)
-time.sleep(600)
-"""
+class Pretended:
+    """A context of multiprocessing whose processes only remember which GPU they were given."""
 
+    def __init__(self) -> None:
+        self.given: list[str | None] = []
+        self.lines: list[Connection] = []  # their ends, which the system closes when they end
 
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[[], tuple[subprocess.Popen[str], str]]]:
-    """Starts a process that takes a place and stays; it and the GPU that it sees."""
-    started: list[subprocess.Popen[str]] = []
+    def Pipe(self) -> Any:
+        return multiprocessing.Pipe()
 
-    def begin() -> tuple[subprocess.Popen[str], str]:
-        command = [sys.executable, "-c", WORKER, str(tmp_path)]
-        one = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=toy.environment())
-        started.append(one)
-        assert one.stdout is not None
-        return one, one.stdout.readline().strip()
-
-    yield begin
-    for one in started:
-        one.kill()
-        one.communicate()
-
-
-def test_workers_share_gpus_evenly_and_a_dead_ones_place_is_taken(start: Any) -> None:
-    found = [start() for _ in range(3)]
-    assert [gpu for _, gpu in found] == ["4", "7", "4"]
-    victim, _ = found[1]
-    victim.kill()  # it has no time to give anything back
-    victim.wait()
-    assert start()[1] == "7"
+    def Process(self, *, args: Any, **how: Any) -> Any:
+        self.given.append(args[-1])
+        self.lines.append(Connection(os.dup(args[0].fileno())))
+        return SimpleNamespace(
+            start=lambda: None,
+            is_alive=lambda: True,
+            join=lambda *_: None,
+            kill=lambda: None,
+            exitcode=-9,
+        )
 
 
 @pytest.mark.usefixtures("two_gpus")
-def test_the_local_executor_tells_its_workers_which_gpus_there_are(
+def test_workers_share_gpus_evenly_and_a_dead_ones_place_is_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given: dict[str, Any] = {}
-    monkeypatch.setattr("bench.executors.local.ProcessPool", lambda **how: given.update(how))
-    for device, gpus in (("cuda", ["0", "1"]), ("cpu", [])):
-        settings = Settings(tmp_path, tmp_path, device=device)
-        executor = Local(settings, 4, None)
-        assert given["initargs"] == (settings, gpus, Path(executor._places.name))
-        assert given["max_workers"] == 4
-        executor._places.cleanup()
+    pretended = Pretended()
+    monkeypatch.setattr("bench.executors.local.get_context", lambda _: pretended)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    monkeypatch.setattr("bench.executors.pool.PATIENCE_S", 0.01)
+    local = Local(Settings(tmp_path, tmp_path, device="cuda"), 3, None)
+    jobs = [trial.at.base for trial in make_plan(toy.suite(bases=3, methods=["l1"])).trials]
+    for job in jobs[:3]:
+        local.submit(job)
+    local._hand_out()
+    assert pretended.given == ["4", "7", "4"]
+    pretended.lines[1].close()  # it had no time to give anything back
+    ((_, outcome),) = local.finished()
+    assert outcome.failure is not None
+    assert "did not come up" in outcome.failure.message
+    local.submit(jobs[0])
+    local._hand_out()
+    assert pretended.given[3:] == ["7"]
+    local.close(kill=True)
 
 
-def test_places_leave_nothing_behind(tmp_path: Path) -> None:
-    executor = Local(Settings(tmp_path, tmp_path), 1, None)
-    executor.close(kill=True)
-    assert not Path(executor._places.name).exists()
+def test_workers_on_the_cpu_are_given_no_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretended = Pretended()
+    monkeypatch.setattr("bench.executors.local.get_context", lambda _: pretended)
+    local = Local(Settings(tmp_path, tmp_path), 2, None)
+    local.submit(make_plan(toy.suite()).trials[0])
+    local._hand_out()
+    assert pretended.given == [None]  # nor is there a worker without a job
+    local.close(kill=True)

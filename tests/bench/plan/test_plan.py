@@ -434,11 +434,11 @@ def test_a_shard_does_not_depend_on_the_order_of_the_suite() -> None:
     assert keys(MANY.shard(2, 3)) == keys(other.shard(2, 3))
 
 
-@pytest.mark.parametrize("text", ["0/3", "4/3", "1", "a/b", "1/0", "-1/3", "1/3/5", "/"])
+@pytest.mark.parametrize("text", ["4/3", "1", "a/b", "1/0", "-1/3", "1/3/5", "/"])
 def test_a_shard_that_is_none_is_refused(text: str) -> None:
     from bench.run.session import _shard
 
-    with pytest.raises(BenchError, match=r"expected I/N with 1 <= I <= N"):
+    with pytest.raises(BenchError, match=r"expected I/N with I from 0"):
         _shard(text)
 
 

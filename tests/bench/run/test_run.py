@@ -16,12 +16,9 @@ import torch
 import toy
 from command_line import Command
 from command_line import bench as bench  # the fixture
-from pebble.pool.base_pool import PoolStatus
 
 from bench.errors import StoreError
 from bench.executors import make_executor
-from bench.executors.local import Local
-from bench.plan.graph import job_graph
 from bench.plan.jobs import BaseJob, Job, PathJob, ScoresJob, TimingJob, TrialJob
 from bench.plan.plan import Plan, make_plan
 from bench.run.run import CRASHES, run
@@ -283,27 +280,6 @@ def test_shared_work_that_was_spoilt_is_made_anew(tmp_path: Path) -> None:
     assert (tmp_path / "damaged" / f"paths-{path.name}").read_text() == "{"
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_a_pool_that_breaks_is_replaced(tmp_path: Path, when: str) -> None:
-    """Whether it breaks before a job is handed to it or while that runs; and nothing hangs."""
-    (job, *_) = job_graph(make_plan(toy.suite()).trials, Store(tmp_path)).jobs.values()
-    local = make_executor("local", Settings(tmp_path, tmp_path), 1, None)
-    assert isinstance(local, Local)
-    try:
-        if when == "before":
-            local._pool._context.status = PoolStatus.ERROR
-        local.submit(job)
-        local._pool._context.status = PoolStatus.ERROR
-        ((lost, outcome),) = local.finished()
-        assert lost is job
-        assert outcome.failure is not None
-        assert outcome.failure.kind == "crashed"
-        local.submit(job)
-        assert local.finished() == [(job, Outcome())]
-    finally:
-        local.close(kill=True)
-
-
 # --- jobs that must be alone ----------------------------------------------------------------------
 
 TIMED: dict[str, Any] = {**SMALL, "measure": {}, "bases": 2}
@@ -474,7 +450,7 @@ def test_killed_at_any_moment_and_resumed(
 def test_workers_killed_again_and_again(
     session: Path, tmp_path: Path, undisturbed: dict[str, Any], workers: int
 ) -> None:
-    """At start, which ends a pool of pebble's, and later, with jobs at hand."""
+    """At start, and later, with jobs at hand."""
     results = toy.prepared(session, tmp_path / "results")
     arguments = toy_run(results, "--workers", workers)
     with toy.running(*arguments, log=tmp_path / "log") as one:

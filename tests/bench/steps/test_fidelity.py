@@ -353,7 +353,7 @@ def test_the_page_says_what_was_found_and_what_to_mistrust(finished: Path) -> No
     assert "predicts best" not in page  # of two bases
     assert "Only 2 bases per problem: there are no intervals" in text_of(page)
     assert "8 of 8 finished" in page
-    assert page.count('data-packed="packed-') == 5
+    assert page.count('data-packed="packed-') == 4
     assert "{{" not in page
 
 

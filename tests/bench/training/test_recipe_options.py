@@ -91,7 +91,7 @@ def test_what_rides_on_a_training_sees_gradients_in_the_usual_format(data: Datas
             gradient = self.weight.grad
             seen.append(gradient is not None and gradient.is_contiguous())
 
-    trained(data.with_channels_last(), Looking())
+    trained(data.worked(channels_last=True), Looking())
     assert seen
     assert all(seen)
 

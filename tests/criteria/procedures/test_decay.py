@@ -32,7 +32,7 @@ def test_units_fade_and_their_removal_changes_nothing(name: str, options: dict[s
     phase = "decay_staged" if "rounds" in options else "decay"
     ride = Ride(model, ground, phase, length=20, **options).run()
     removed = ride.procedure.removed()
-    assert ground.budget - ground.tolerance <= ground.share(removed) <= ground.budget
+    assert ground.budget - 0.2 <= ground.share(removed) <= ground.budget
     assert ride.step == options.get("rounds", 1) * (options["steps"] - 1)  # done, before the end
     # float64: the same numbers in another order
     assert difference_of_cut(model, ground, removed, labelled()[0]) < 1e-12
@@ -109,7 +109,7 @@ def test_others_go_in_place_of_released_units(phase: str) -> None:
     ride = Ride(model, ground, phase, length=60, steps=6, rectify=RECTIFY).run()
     notes, removed = ride.procedure.notes(), ride.procedure.removed()
     assert notes["releases"] > 0
-    assert ground.budget - ground.tolerance <= ground.share(removed) <= ground.budget
+    assert ground.budget - 0.2 <= ground.share(removed) <= ground.budget
     assert ride.step < 60
     if phase == "decay":
         assert notes["rounds"] > 1

@@ -45,14 +45,13 @@ def test_noise_by_hand() -> None:
     found = own.noise(values)
     # Mean squares 16 and 2: (16 - 2) / 2 = 7.
     assert (found.base_sd**2, found.repeat_sd**2) == pytest.approx((7, 2))
-    assert found.base_share == pytest.approx(7 / 9)
     assert found.aa_sd == pytest.approx(1)  # of two means of four runs each
     once = own.noise(values[:, :1])
     assert once.base_sd**2 == pytest.approx(8)
-    assert np.isnan([once.repeat_sd, once.base_share, once.aa_sd]).all()
+    assert np.isnan([once.repeat_sd, once.aa_sd]).all()
     alone = own.noise(values[:1])
     assert alone.repeat_sd**2 == pytest.approx(2)
-    assert np.isnan([alone.base_sd, alone.base_share]).all()
+    assert np.isnan(alone.base_sd)
     assert own.noise([[1.0, 3.0], [3.0, 1.0]]).base_sd == 0  # the estimate is negative
 
 

@@ -165,16 +165,6 @@ def test_ranks_that_remain_open() -> None:
     assert (low.tolist(), high.tolist()) == ([1, 1, 2, 3], [2, 3, 4, 4])
 
 
-def test_chances_of_being_best_are_those_of_the_difference() -> None:
-    """Of two methods: the chance that Student's difference is above zero."""
-    cube = np.stack([np.array([[1.0, 3.0, 2.0, 2.5]]), np.array([[1.5, 1.0, 2.0, 1.0]])])
-    d = cube[0, 0] - cube[1, 0]
-    t = d.mean() / (d.std(ddof=1) / 2)
-    # 4,000 draws: three errors. Two draws of t have lighter tails than one of their difference.
-    assert own.chance_of_best(cube)[0] == pytest.approx(stats.t.cdf(t, 3), abs=0.05)
-    assert np.isnan(own.chance_of_best(cube[:, :, :2])).all()
-
-
 def test_looks_spend_the_level_in_all() -> None:
     for bases in ([3], [3, 5, 8], [4, 5, 6, 20]):
         found = own.looks(bases, 0.05)
