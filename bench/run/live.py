@@ -29,11 +29,10 @@ class Live(progress.Progress):
     def __init__(self, console: Console) -> None:
         self._at: float | None = None  # when what is taken now happened; None: nothing is
         self._kinds: dict[str, progress.TaskID] = {}  # the bar of each
-        self._slots, self._begun = 0, 0.0
+        self._slots, self._begun, self._trials = 0, 0.0, 0
         self._names: dict[str, str] = {}  # of the jobs that an executor has, by key, oldest first
         self._since: dict[str, float] = {}  # when those that run began
         self._statuses: Counter[str] = Counter()  # of trials
-        self._sums: Counter[str] = Counter()  # of what the finished ones measure
         self._reasons: set[str] = set()
         super().__init__(
             progress.TextColumn("{task.description}"),
@@ -49,9 +48,6 @@ class Live(progress.Progress):
         if self._kinds:
             yield Text(f"{self._counts}, after {self._for(self._begun)}")
         yield from super().get_renderables()
-        if done := self._statuses["done"]:
-            means = [f"{total / done:.2f} {what}" for what, total in list(self._sums.items())]
-            yield Text(f"mean of {done} done: {', '.join(means)}", "dim")
         for key, at in list(self._since.items()):  # a copy: another thread draws
             now = f"{self._for(at)} {self._names.get(key)}"
             yield Text(now, "dim", no_wrap=True, overflow="ellipsis")
@@ -63,8 +59,12 @@ class Live(progress.Progress):
         self._begun = self._begun or self._at
         if event == "jobs planned":
             self._slots = told["slots"]
+            self._trials += told["jobs"].get("trials", 0)
             for kind, count in told["jobs"].items():
-                self._expect(kind, count)
+                if kind not in self._kinds:
+                    self._kinds[kind] = self.add_task(kind, total=0)
+                bar = self._tasks[self._kinds[kind]]
+                self.update(bar.id, total=(bar.total or 0) + count)
         elif event == "job started":
             self._names[key] = told["name"]
         elif event in ("job ended", "job retried"):
@@ -73,7 +73,6 @@ class Live(progress.Progress):
         for key in list(self._names)[: self._slots]:  # the others wait for a worker
             self._since.setdefault(key, self._at)
         if event == "job ended":
-            self._expect(told["kind"], 0)
             self.advance(self._kinds[told["kind"]])
         if why and event != "job retried" and not why["infeasible"]:
             reason = f"{why['kind']}: {why['message']}"
@@ -82,22 +81,10 @@ class Live(progress.Progress):
             self._reasons.add(reason)
         if event == "record written":
             self._statuses[told["status"]] += 1
-            self._sums.update(told["found"])
             tenth = max(self._trials // 10, 1)
             if not self.console.is_terminal and self._statuses.total() % tenth == 0:
                 say(self.console, self._counts)  # a file has no bars
         self._at = None
-
-    def _expect(self, kind: str, more: int) -> None:
-        """So many jobs more; at least one that has not ended, as a split job has more parts."""
-        if kind not in self._kinds:
-            self._kinds[kind] = self.add_task(kind, total=0)
-        task = self._tasks[self._kinds[kind]]
-        self.update(task.id, total=max((task.total or 0) + more, task.completed + 1))
-
-    @property
-    def _trials(self) -> int:
-        return sum(int(one.total or 0) for one in self.tasks if one.description == "trials")
 
     @property
     def _counts(self) -> str:

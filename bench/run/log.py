@@ -22,20 +22,17 @@ from .live import Live
 class RunLog:
     """Told what happens, it writes that down and shows it; a full disk ends the log alone.
 
-    As a context it tells of damage and of the end. What a terminal would obey is escaped.
+    As a context it tells of the end. What a terminal would obey is escaped.
     """
 
     def __init__(self, store: Store, suite: str, live: Live) -> None:
-        self.live, self._store, self._writes = live, store, True
+        self.live, self._writes = live, True
         self._path = store.path("logs", f"{suite}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}", ".jsonl")
-        self._damaged = len(store.set_aside_so_far())
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, _: object) -> None:
-        for line in self._store.set_aside_so_far()[self._damaged :]:
-            self.tell("damage set aside", what=line)
         self.tell("run ended", how=kind.__name__ if kind else "finished", why=str(error or ""))
 
     def tell(self, event: str, **what: Any) -> None:
@@ -64,9 +61,5 @@ class RunLog:
         self.tell(f"job {event}", **named, **how)
 
     def recorded(self, record: Record) -> None:
-        metric, found = record.metric, dict[str, float]()
-        if measured := record.measurements:
-            both = {metric.axis: measured.pruned, f"dense {metric.axis}": measured.dense}
-            found = {name: round(metric.scale * one.top1, 4) for name, one in both.items()}
         named = {"key": record.key, "name": record.labels.brief, "status": record.status}
-        self.tell("record written", **named, found=found, failure=record.failure)
+        self.tell("record written", **named, failure=record.failure)
