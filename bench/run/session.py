@@ -14,7 +14,7 @@ from reports.formats import counted
 from reports.metric import speaking_of
 from reports.records import Record
 from suites import Suite
-from suites.faults import no_such
+from suites.faults import SHOWN, no_such, printable
 
 from ..errors import BenchError
 from ..executors import Executor, make_executor
@@ -220,5 +220,6 @@ def _shard(text: str) -> tuple[int, int]:
     numbers = re.fullmatch("([0-9]{1,9})/([0-9]{1,9})", text)
     index, count = map(int, numbers.groups()) if numbers else (0, 0)
     if not 0 <= index <= count or not count:
-        raise BenchError(f"--shard {text}: expected I/N with I from 0 (bases) to N, as in 3/64")
+        given = printable(text, SHOWN)
+        raise BenchError(f"--shard {given}: expected I/N with I from 0 (bases) to N, as in 3/64")
     return index, count
