@@ -101,9 +101,8 @@ def session(plan: Plan, request: Request, console: Console) -> int:
         if todo or (records and not _shown(plan, store, records)):
             with RunLog(store, plan.suite.suite, Live(console)) as log:
                 how = {"workers": request.workers, "executor": request.executor}
-                how |= {"trials": len(part.trials), "to_go": len(todo), "process": os.getpid()}
-                how |= {"suite": plan.suite.suite, "command": request.command}
-                log.tell("run started", **how, **environment(settings.device))
+                how |= {"suite": plan.suite.suite, "command": request.command, "to_go": len(todo)}
+                log.tell("run started", process=os.getpid(), **how, **environment(settings.device))
                 records = _run(plan, among, todo, records, store, settings, request, log)
         else:
             record_suite(plan, settings.plugins, store)
