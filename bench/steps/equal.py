@@ -10,35 +10,32 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from reports.records import Record, content_key
+from reports.records import Costs, Measurements, content_key
 
-from ..errors import StoreError
 from ..plan.jobs import TrialJob
 from ..store.provenance import environment
-from ..store.sealed import cannot_write
+from ..store.sealed import cannot_write, read_checked
 from .workspace import Workspace
 
 _LINE = re.compile(r"^([0-9a-f]{64}) ([0-9a-f]{64})$", re.MULTILINE)
 
 
-def equal_record(job: TrialJob, kept_sha256: str, workspace: Workspace) -> Record | None:
-    """The record of another trial whose network is cut, recovered and measured as this one's."""
+def equal_record(
+    job: TrialJob, kept_sha256: str, workspace: Workspace
+) -> tuple[Measurements, Costs, str] | None:
+    """What another trial found, whose network is cut, recovered and measured alike, and its key."""
     file = _file(job, workspace)
-    try:
-        lines = file.read_text(errors="replace")
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise StoreError(f"{file} cannot be read: {error.strerror}") from error
+    lines = read_checked(file, lambda: file.read_text(errors="replace")) or ""
     wanted = _hash(job, job.after_the_cut, kept_sha256)
     key = dict(_LINE.findall(lines)).get(wanted, job.key)
     found = None if key == job.key else workspace.store.record(key)
-    if found is None or found.measurements is None:
+    if found is None or found.measurements is None or found.costs is None:
         return None
     made = environment(workspace.device_name)
     made |= {"base_sha256": workspace.base(job.at.base).trained_sha256}
     same = _hash(job, found.identity, found.measurements.kept_sha256) == wanted
-    return found if same and made.items() <= found.provenance.items() else None
+    same &= made.items() <= found.provenance.items()
+    return (found.measurements, found.costs, key) if same else None
 
 
 def remember(job: TrialJob, kept_sha256: str, workspace: Workspace) -> None:

@@ -67,6 +67,8 @@ class Base:
     # images_prepared, prepare_s: what the preparation took, of a prepared base
     images_prepared: int = 0
     prepare_s: float = 0.0
+    # What was counted in cut networks, by the units gone of each group: shapes decide it
+    counted: dict[tuple[int, ...], dict[Any, int]] = field(default_factory=dict)
 
     @cached_property
     def on_train(self) -> Tally:
