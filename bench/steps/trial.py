@@ -21,7 +21,6 @@ from ..pruning.network import Network
 from ..pruning.selection import InfeasibleBudget
 from ..pruning.sound import recount
 from ..training.measure import accuracy, evaluate, layer_sparsity, torch_pruning_macs
-from .equal import equal_record, remember
 from .paths import load_masks, load_removed, path_file
 from .procedures import load_training
 from .recovery import Thin, recover
@@ -77,9 +76,9 @@ def measure(
     }
     spent = {name: path[name] for name in ("score_s", "score_peak_bytes")}
     spent["phases_s"] = base.prepare_s + training["seconds"]
-    shares = take is None and not job.path.trains
-    if shares and (equal := equal_record(job, own["kept_sha256"], workspace)):
-        found, costs, key = equal
+    alike = content_key({**job.after_the_cut, "kept": own["kept_sha256"]})
+    if alike in base.came and take is None and not job.path.trains:
+        found, costs, key = base.came[alike]
         return found.model_copy(update=own), costs.model_copy(update={**spent, "equal_to": key})
 
     recovery_start = time.perf_counter()
@@ -96,15 +95,16 @@ def measure(
         history=recovered.trained.history,
         tuned=recovered.tuned,
     )
-    if take is not None:
-        take(network, thin, pruned)
-    if shares:
-        remember(job, own["kept_sha256"], workspace)
-    return measurements, Costs(
+    costs = Costs(
         **spent,
         recovery_s=max(recovery_s, recovered.trained.seconds),  # of a killed predecessor, too
         total_s=time.perf_counter() - start,
     )
+    if take is not None:
+        take(network, thin, pruned)
+    if not job.path.trains:
+        base.came[alike] = measurements, costs, job.key
+    return measurements, costs
 
 
 def _on_train(pruned: nn.Module, base: Base) -> TrainAccuracy:
