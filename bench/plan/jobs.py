@@ -352,13 +352,8 @@ class TrialJob(_Job):
     """Cut at one budget, recover, measure, write the record."""
 
     kind: ClassVar[str] = "trials"
-    _aside: ClassVar = (
-        "path",
-        "at",
-        "timing",
-        "labels",
-        "keep",
-    )  # said otherwise, or deciding nothing
+    # Said otherwise, or deciding nothing
+    _aside: ClassVar = ("path", "at", "timing", "labels", "keep")
     path: PathJob
     at: Standpoint  # its path's, or where all repeats share that, the one that its recovery has
     budget: float

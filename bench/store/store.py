@@ -6,7 +6,6 @@ results/bases|scores|paths shared work, by content hash; safe to delete, remade 
 results/timings            how long networks take, once for equal shapes; likewise
 results/tables             how long single layers take, for budgets of latency; likewise
 results/oracle             true loss changes of single units, of fidelity suites
-results/equal              which records are of networks that were cut alike, by base: only hints
 results/checkpoints        where a training stands; gone when its job is done
 results/networks/KEY       the pruned network of a trial, where it was kept: bench.load reads it
 results/sizes              MACs and widths of networks, by the code that builds them, for plans
