@@ -20,7 +20,7 @@ from .metric import spoken
 from .page.findings import headline_numbers
 from .records import Labels, Record, of_its_metric
 
-Format = Literal["html", "csv", "markdown", "latex"]
+Format = Literal["html", "csv", "markdown"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
 
@@ -102,8 +102,6 @@ def build_report(
     for table in chain.from_iterable(tables.values()):
         if "markdown" in formats:
             _write(folder / f"{table.name}.md", table.markdown)
-        if "latex" in formats:
-            _write(folder / f"{table.name}.tex", table.latex)
     return _write(out / "index.html", page(drawings, tables)) if "html" in formats else out
 
 

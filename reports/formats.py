@@ -1,4 +1,4 @@
-"""A table as it is set, its Markdown and LaTeX beside the page, and numbers as people read them."""
+"""A table as it is set, its Markdown beside the page, and numbers as people and LaTeX read them."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -17,7 +17,6 @@ Mark = Literal["", "best", "near"]
 NEAR = "†"  # not shown to differ from the best
 LEAST = 1e-3  # what is smaller is not worth its digits
 MOST = 3  # names that a sentence bears
-LONGEST = 45  # rows that fit a page of a paper; a longer table is broken over pages
 
 
 class Cell(NamedTuple):
@@ -51,37 +50,17 @@ class Table:
         lines += [markdown_row(_marked_markdown(cell) for cell in row) for row in self.rows]
         return "\n".join(lines) + "\n"
 
-    @property
-    def latex(self) -> str:
-        """A table for `booktabs`; one of more than a page also needs `longtable`."""
-        align = "".join("r" if one.numeric else "l" for one in self.columns)
-        head = ampersands(tex(column.head) for column in self.columns)
-        body = [ampersands(cell_tex(cell) for cell in row) for row in self.rows]
-        caption = rf"\caption{{{tex(self.caption)}.}}\label{{tab:{self.name}}}"
-        if len(self.rows) > LONGEST:
-            begin = [rf"\begin{{longtable}}{{{align}}}", caption + r"\\", r"\toprule", head]
-            begin += [r"\midrule", r"\endhead", r"\bottomrule", r"\endfoot"]
-            lines = [*begin, *body, r"\end{longtable}"]
-        else:
-            lines = [r"\begin{table}", r"\centering", caption, rf"\begin{{tabular}}{{{align}}}"]
-            lines += [r"\toprule", head, r"\midrule", *body, r"\bottomrule"]
-            lines += [r"\end{tabular}", r"\end{table}"]
-        return "\n".join(lines) + "\n"
-
 
 def markdown_row(texts: Iterable[str]) -> str:
-    return "| " + " | ".join(text.replace("|", r"\|") for text in texts) + " |"
+    """A row of a Markdown table, in which nothing is taken for HTML."""
+    plain = (text.replace("|", r"\|").replace("<", "&lt;") for text in texts)
+    return f"| {' | '.join(plain)} |"
 
 
 def _marked_markdown(cell: Cell) -> str:
     if cell.mark == "best":
         return f"**{cell.text}**"
     return cell.text + (f" {NEAR}" if cell.mark == "near" else "")
-
-
-def ampersands(texts: Iterable[str]) -> str:
-    """A row of a LaTeX table, of cells in LaTeX."""
-    return " & ".join(texts) + r" \\"
 
 
 def cell_tex(cell: Cell) -> str:

@@ -20,7 +20,7 @@ from bench.command.compare import show_difference
 from reports.analysis.analysis import analyse
 from reports.analysis.compare import compare_methods
 from reports.build import build_report
-from reports.formats import Cell, Column, Table, number
+from reports.formats import Cell, Column, Table
 from reports.page.method_tables import standing_table
 from reports.page.page import render
 from reports.page.tables import typeset
@@ -36,22 +36,6 @@ GOLDEN_MARKDOWN = """\
 | l1 | −20.00 ± 0.00 | **−20.00 ± 0.00** | −20.00 ± 0.00 |
 """
 
-ROWS = (
-    r"a & \textbf{$-$18.00 $\pm$ 1.41} & $-$21.00 $\pm$ 1.41"
-    r" & \textbf{$-$19.50 $\pm$ 2.12} \\",
-    r"l1 & $-$20.00 $\pm$ 0.00 & \textbf{$-$20.00 $\pm$ 0.00}"
-    r" & $-$20.00 $\pm$ 0.00 \\",
-)
-GOLDEN_LATEX = (
-    r"\begin{tabular}{lrrr}",
-    r"\toprule",
-    r"Method & m1 on digits & m2 on digits & All problems \\",
-    r"\midrule",
-    *ROWS,
-    r"\bottomrule",
-    r"\end{tabular}",
-)
-
 
 def test_golden_table_of_who_stands_where() -> None:
     # By hand from `tiny`: over bases m1 gives a 3 and 1 (mean 2, SD 1.41), m2 gives -2 and 0; the
@@ -59,7 +43,6 @@ def test_golden_table_of_who_stands_where() -> None:
     suite, found = tiny()
     table = standing_table(analyse(suite, found, plan(suite)), "none")
     assert table.markdown.split("\n\n", 1)[1] == GOLDEN_MARKDOWN
-    assert "\n".join(GOLDEN_LATEX) in table.latex
     assert table.caption.startswith(
         "Accuracy change without recovery, in points against the dense network, mean over 2 "
         "budgets. Mean ± one standard deviation over 2 bases. Of all "
@@ -119,17 +102,6 @@ def test_a_method_without_all_its_trials_is_missing_and_not_ranked() -> None:
     assert where["all problems", "a"] == "best"
 
 
-def test_latex_takes_every_letter_that_names_may_have() -> None:
-    cells = [Cell("l1~a_b&50 % [x] {y} #1 $ ^ \\"), number(1234.5), Cell("−1 ± 2", -1.0, "near")]
-    table = Table("t", "T", "n = 3 · α", [Column("Method"), *[Column("N", True)] * 2], [cells])
-    (row,) = [line for line in table.latex.splitlines() if line.startswith("l1")]
-    assert row == (
-        r"l1\textasciitilde{}a\_b\&50 \% {[}x] \{y\} \#1 \$ \textasciicircum{} \textbackslash{}"
-        r" & 1~230 & $-$1 $\pm$ 2$^{\dagger}$ \\"
-    )
-    assert r"\begin{longtable}" in Table("t", "T", "c", table.columns, [cells] * 60).latex
-
-
 def test_every_table_is_whole_in_every_form() -> None:
     suite, found = told_apart()
     tables = [one for each in typeset(analyse(suite, found, plan(suite))).values() for one in each]
@@ -137,19 +109,16 @@ def test_every_table_is_whole_in_every_form() -> None:
     for one in tables:
         assert all(len(row) == len(one.columns) for row in one.rows)
         assert len(one.markdown.strip().splitlines()) == len(one.rows) + 4
-        plain = re.sub(r"\\[&%$#_{}]", "", one.latex)
-        assert plain.count("{") == plain.count("}")
-        for row in plain.splitlines():
-            if row.endswith(r"\\") and "caption" not in row:
-                assert row.count("&") == len(one.columns) - 1
 
 
 def test_formats_and_figures_by_name(tmp_path: Path) -> None:
     suite, found = tiny()
     labels = plan(suite)
-    assert build_report(suite, found, labels, tmp_path, formats=["latex"], figures=["score_cost"])
+    assert build_report(
+        suite, found, labels, tmp_path, formats=["markdown"], figures=["score_cost"]
+    )
     suffixes = {path.suffix for path in (tmp_path / "tables").iterdir()}
-    assert suffixes == {".tex"}
+    assert suffixes == {".md"}
     assert not (tmp_path / "index.html").exists()
     assert {path.stem for path in tmp_path.glob("figures/*")} <= {"score_cost"}
     with pytest.raises(ValueError, match="there are accuracy_cost"):
@@ -333,3 +302,10 @@ def test_two_methods_in_a_terminal_of_eighty_columns() -> None:
     assert "m3 on digits – – – – not compared" in [" ".join(line.split()) for line in table]
     assert "Left out, m3 on digits, none: a: 3 trials not run at 50 %." in lines
     assert "None" not in "".join(table)
+
+
+def test_nothing_in_a_table_is_html_of_its_own() -> None:
+    cell = Cell("<script>alert(1)</script> a|b")
+    table = Table("notes", "Notes", "What it says", [Column("note")], [[cell]])
+    assert "<script" not in table.markdown
+    assert "&lt;script>alert(1)&lt;/script> a\\|b" in table.markdown

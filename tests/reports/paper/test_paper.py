@@ -492,17 +492,3 @@ def test_the_parts_compile_in_the_templates_of_conferences(tmp_path: Path, templ
     done = typeset(tmp_path, "other.tex")
     assert done.ok, done.log
     assert "Overfull" not in done.log
-
-
-@pytest.mark.slow
-def test_all_tables_of_a_report_compile_in_one_document(tmp_path: Path) -> None:
-    suite, records = made({"repeats": 2, "models": ["a_1", "b"]})
-    build_report(suite, records, plan(suite), tmp_path, formats=["latex"], figures=["score_cost"])
-    names = sorted(path.name for path in (tmp_path / "tables").glob("*.tex"))
-    assert len(names) > 10
-    inputs = "\n".join(rf"\input{{tables/{one}}}\clearpage" for one in names)
-    packages = r"\usepackage[T1]{fontenc}\usepackage{booktabs}\usepackage{longtable}"
-    text = rf"\documentclass{{article}}{packages}\begin{{document}}{inputs}\end{{document}}"
-    (tmp_path / "all.tex").write_text(text, encoding="utf-8")
-    done = typeset(tmp_path, "all.tex")
-    assert done.ok, done.log
