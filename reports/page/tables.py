@@ -16,7 +16,6 @@ from . import latency
 from .captions import captioned, caution
 from .method_tables import (
     difference_table,
-    equal_cost_table,
     overall_table,
     rank_table,
     standing_table,
@@ -24,7 +23,7 @@ from .method_tables import (
 
 # Of `Results`, beside the page as CSV.
 FRAMES = (
-    *("trials", "cells", "changes", "paired", "overall", "equal_cost"),
+    *("trials", "cells", "changes", "paired", "overall"),
     *("standing", "noise"),
 )
 
@@ -38,7 +37,7 @@ def frames_of(results: Results) -> dict[str, pd.DataFrame]:
 def typeset(results: Results) -> dict[str, list[Table]]:
     """All of them under their headings, in the order of the page."""
     makers = (
-        *(standing_table, rank_table, overall_table, equal_cost_table),
+        *(standing_table, rank_table, overall_table),
         *(difference_table, tuned_table, cost_table),
     )
     tables = {}
