@@ -11,6 +11,7 @@ from ..records import Labels, Record, of_its_metric
 from . import by_problem, cells, over_problems
 from .best import against_best
 from .changes import changes
+from .equal_cost import at_equal_cost
 from .looks import course
 from .power import layout_of
 from .published import ours_and_published
@@ -74,6 +75,7 @@ def analyse(
         paired=paired,
         overall=overall,
         changes=changes(scored, overall, paired),
+        equal_cost=at_equal_cost(scored),
         ranking=ranking,
         standing=against_best(scored, ranking),
         noise=cells.noise(scored.averaged, scored.trials),

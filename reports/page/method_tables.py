@@ -20,6 +20,7 @@ from ..formats import (
     whole,
 )
 from .captions import captioned
+from .wording import WORDS
 
 
 def standing_table(results: Results, recovery: str) -> Table:
@@ -66,6 +67,31 @@ def overall_table(results: Results, recovery: str) -> Table:
             cells += [Cell(p_value(row["like_p_adjusted"]), number(row["like_p_adjusted"]).value)]
         rows.append(cells)
     return captioned("overall", recovery, results, rows, tested=tested)
+
+
+def equal_cost_table(results: Results, recovery: str) -> Table | None:
+    """Differences at equal amounts of the other cost; None where no two methods share a stretch."""
+    table = results.equal_cost[results.equal_cost["recovery"] == recovery]
+    if table.empty:
+        return None
+    axis = WORDS[results.suite.budgets.cost]
+    keys = ["family", "recovery", "method", "reference"]
+    declared = results.overall.set_index(keys)["mean"]
+    rows = []
+    for row in table.to_dict("records"):
+        mean = signed(row["mean"])
+        cells = [Cell(row["method"]), Cell(row["reference"])]
+        cells += [signed(declared[tuple(row[key] for key in keys)]), mean]
+        cells += [Cell(interval(row["low"], row["high"]), mean.value)]
+        stretch = f"{100 * row['share_low']:.0f} to {100 * row['share_high']:.0f} %"
+        cells += [Cell(stretch, float(row["share_low"]))]
+        rows.append([*cells, Cell(f"{row['n_problems']} of {len(results.problems)}")])
+    other = WORDS[table["cost"].iloc[0]]
+
+    asked = results.overall[results.overall["recovery"] == recovery]["method"]
+    apart = [one for one in asked.unique() if one not in set(table["method"])]
+    known = {"axis": axis, "other": other, "apart": apart}
+    return captioned("equal_cost", recovery, results, rows, **known)
 
 
 def difference_table(results: Results, recovery: str) -> Table:

@@ -15,13 +15,14 @@ from . import latency
 from .captions import captioned, caution
 from .method_tables import (
     difference_table,
+    equal_cost_table,
     overall_table,
     standing_table,
 )
 
 # Of `Results`, beside the page as CSV.
 FRAMES = (
-    *("trials", "cells", "changes", "paired", "overall"),
+    *("trials", "cells", "changes", "paired", "overall", "equal_cost"),
     *("standing", "noise"),
 )
 
@@ -35,7 +36,7 @@ def frames_of(results: Results) -> dict[str, pd.DataFrame]:
 def typeset(results: Results) -> dict[str, list[Table]]:
     """All of them under their headings, in the order of the page."""
     makers = (
-        *(standing_table, overall_table),
+        *(standing_table, overall_table, equal_cost_table),
         *(difference_table, tuned_table, cost_table),
     )
     tables = {}

@@ -75,7 +75,7 @@ def test_it_says_what_equal_records_say(design: tuple[Suite, Tops]) -> None:
     suite, tops = design
     one, many = (analysed(suite, records_of(suite, tops, one=each)) for each in (True, False))
     assert one.footing.interim == many.footing.interim == ""  # both are whole
-    for name in ("cells", "paired", "overall", "changes", "standing"):
+    for name in ("cells", "paired", "overall", "changes", "equal_cost", "standing"):
         pd.testing.assert_frame_equal(numbers(getattr(one, name)), numbers(getattr(many, name)))
     for place, found in one.by_base.items():
         assert found.shape == (suite.bases,)
