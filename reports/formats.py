@@ -52,7 +52,9 @@ class Table:
 
 
 def markdown_row(texts: Iterable[str]) -> str:
-    return "| " + " | ".join(text.replace("|", r"\|") for text in texts) + " |"
+    """A row of a Markdown table, in which nothing is taken for HTML."""
+    plain = (text.replace("|", r"\|").replace("<", "&lt;") for text in texts)
+    return f"| {' | '.join(plain)} |"
 
 
 def _marked_markdown(cell: Cell) -> str:

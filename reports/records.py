@@ -439,7 +439,7 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    rows = [_row(record) for record in records if record.measurements is not None]
+    rows = [row_of(record) for record in records if record.measurements is not None]
     labels = list(Labels.model_fields)
     if not rows:
         return pd.DataFrame(columns=[*labels, "problem", "key"])
@@ -451,7 +451,8 @@ def others(trials: pd.DataFrame) -> list[str]:
     return [str(one) for one in trials][1 + [*trials, _LAST].index(_LAST) :]
 
 
-def _row(record: Record) -> dict[str, Any]:
+def row_of(record: Record) -> dict[str, Any]:
+    """What `frame` has of a finished trial of a comparison."""
     found, costs = record.measurements, record.costs
     assert found is not None
     assert costs is not None

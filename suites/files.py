@@ -75,24 +75,24 @@ def _plain(value: Any, key: str, left: Iterator[int], depth: int) -> Any:
         pairs = value.items() if isinstance(value, dict) else enumerate(value)
         inner = {}
         for name, one in pairs:
-            _refuse(name, f"a key in {key}" if key else "a key")
+            _refuse(name, f"{key}: the key " if key else "the key ")
             place = f"{key}.{name}" if key else str(name)
             inner[name] = _plain(one, place, left, depth + 1)
         return inner if isinstance(value, dict) else [*inner.values()]
-    _refuse(value, key)
+    _refuse(value, f"{key} = " if key else "")
     return value
 
 
 def _refuse(value: Any, key: str) -> None:
     if isinstance(value, str) and printable(value) != value:
-        raise SuiteError(f"{key} = {shown(value)}: characters that cannot be printed")
+        raise SuiteError(f"{key}{shown(value)}: characters that cannot be printed")
     if isinstance(value, int) and abs(value) >= 2**63:
-        raise SuiteError(f"{key}: a number of {value.bit_length()} bits; at most 63 are allowed")
+        raise SuiteError(f"{key}a number of {value.bit_length()} bits; at most 63 are allowed")
     if isinstance(value, float) and not math.isfinite(value):
-        raise SuiteError(f"{key} = {value}: only finite numbers are allowed")
+        raise SuiteError(f"{key}{value}: only finite numbers are allowed")
     if not isinstance(value, str | int | float | None):
         raise SuiteError(
-            f"{key} = {shown(value)}: a {type(value).__name__}; allowed are text (in quotes, where "
+            f"{key}{shown(value)}: a {type(value).__name__}; allowed are text (in quotes, where "
             "it looks like a date), numbers, true, false, null, lists and mappings"
         )
 

@@ -298,10 +298,7 @@ class Evaluation(Section):
     """How networks are run to be measured on validation and test images."""
 
     precision: Literal["bf16"] | None = None  # of passes forward; default: float32
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        return self.model_dump(exclude_defaults=True)
+    compile: bool = False  # torch.compile, anew for every network; it needs a compiler
 
 
 class Calibration(Section):

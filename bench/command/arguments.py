@@ -121,14 +121,6 @@ class ChosenSuite:
             say(console, (f"Rehearsal: {REHEARSED}.", "yellow"))
         return planned
 
-    def outlines(self, console: Console) -> dict[str, tuple[Outline, Sequence[Path]]]:
-        """The suite by its name, with its plugins; without one all that were run."""
-        if self.name:
-            return {self.name: (self.plan(console), self.plugins)}
-        known = self._recorded
-        load_plugins(file for one in known.values() for file in one.plugins if file.is_file())
-        return {name: (one.outline, one.plugins) for name, one in known.items()}
-
     def plans_by_scale(self, console: Console) -> dict[str, Plan]:
         """The plans of all scales of the suite by name, its file as it stands first.
 

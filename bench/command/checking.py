@@ -10,7 +10,7 @@ from criteria import criteria, find
 from suites.files import parse_yaml
 from suites.problem import ModelSpec
 
-from ..errors import BenchError
+from ..errors import BenchError, Interrupted, told
 from ..plan.plugins import load_plugins
 from ..terminal import plain, print_table, say
 
@@ -36,7 +36,13 @@ def show_checks(console: Console, name: str, plugins: Sequence[Path], results: P
         with console.status(plain(f"checking {criterion}")) as status:
             # A step is on the moving line of a terminal, or a line of a log.
             tell = status.update if console.is_terminal else partial(say, console)
-            findings = findings_of(criterion, results, tell)
+            try:
+                findings = findings_of(criterion, results, tell)
+            except BaseException as error:
+                if isinstance(error, Exception | Interrupted):
+                    raise
+                said = f"{type(error).__name__}: {told(error)}"
+                raise BenchError(f"{criterion} ends whatever runs it: {said}") from error
         show_findings(console, findings)
         say(console, (summary(findings), "bold red" if fails(findings) else "bold green"))
         code |= fails(findings)

@@ -174,20 +174,16 @@ def status(chosen: _OneOrAll, watch: Annotated[bool, option("status.watch")] = F
             raise typer.BadParameter("options are of one suite; give its name")
 
 
-@dataclass(frozen=True, kw_only=True)
-class _AnySuite(ChosenSuite):
-    name: Annotated[str, option("explain.name")] = ""
-
-
 @app.command()
-@takes_suite
-def explain(chosen: _AnySuite, trial: Annotated[list[str], argument("explain.trial")]) -> None:
+def explain(
+    trial: Annotated[list[str], argument("explain.trial")], results: Results = RESULTS
+) -> None:
     """Say what a trial is made of, what it took, what came of it, and how to run it alone."""
     from .explain import show_trial
 
-    store = Store(chosen.results)
+    store = Store(results)
     with saying_damage(store, console):
-        show_trial(console, store, " ".join(trial), chosen.outlines(console))
+        show_trial(console, store, " ".join(trial))
 
 
 @app.command()

@@ -2,8 +2,8 @@
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from rich.console import Console
@@ -13,21 +13,21 @@ from reports.records import Labels, Record
 
 from ..errors import BenchError
 from ..plan.jobs import Job
-from ..plan.outline import Outline
+from ..plan.outline import recorded_suites
 from ..plan.plan import make_plan
+from ..plan.plugins import load_plugins
 from ..store.store import Store
 from ..terminal import print_table, say
 
-Suites = Mapping[str, tuple[Outline, Sequence[Path]]]  # with files of plugins, by name or file
 
-
-def show_trial(console: Console, store: Store, wanted: str, suites: Suites) -> None:
-    """Tell of the trial whose key begins so, or whose name in a suite has all these words.
+def show_trial(console: Console, store: Store, wanted: str) -> None:
+    """Tell of the trial whose key begins so, or whose name in a suite that was run has these words.
 
     Raises:
         BenchError: there is no such trial, or there are several.
     """
-    known = {trial.key: (name, trial.labels) for name in suites for trial in suites[name][0].trials}
+    suites = recorded_suites(store)
+    known = {trial.key: (name, trial.labels) for name in suites for trial in suites[name].trials}
     found = [key for key in known.keys() | store.record_keys() if key.startswith(wanted)]
     if not found:
         found = [key for key, (_, of) in known.items() if _words(wanted) <= _words(_name(of))]
@@ -37,20 +37,26 @@ def show_trial(console: Console, store: Store, wanted: str, suites: Suites) -> N
         raise BenchError("".join([said, *some]))
     key, record = found[0], store.record(found[0])
     suite, labels = known.get(key, ("", record.labels if record else None))
-    job = _as_planned(key, suites[suite][0]) if suite else None
+    job: Job | None = None
+    if suite:
+        with suppress(BenchError, CriteriaError):  # a plugin, or an option, is gone
+            load_plugins(suites[suite].plugins)
+            trials = make_plan(suites[suite].outline.suite).trials
+            job = next((one for one in trials if one.key == key), None)
     if labels is None or not (of := record or job):
         raise BenchError(f"{key}: not run, and with the code of today this trial has another key")
     say(console, (_name(labels), "bold"), f", of {labels.suite}")
     _tree(console, f"{key} stands for", of.identity, 0)
-    if job:
-        places = [(what, one[:12], _place(store, one)) for one, what in _below(job).items()]
-        print_table(console, ("stands on", "key", "in"), places)
-    if record:
-        _show_record(console, record)
+    _show_record(console, record) if record else say(console, "not run yet")
     if job is None:
-        say(console, "No suite of these results plans it; name one with --suite, and its options")
+        say(console, f"As it was, no suite here plans it: bench run FILE --trial {key[:12]}")
         return
-    plugins = [f"--plugin={one}" for one in suites[suite][1]]
+    rows = []
+    for one, what in _below(job).items():
+        at = next(store.root.glob(f"*/{one}.*"), None)
+        rows.append((what, one[:12], at.parent.name if at else "nowhere yet"))
+    print_table(console, ("stands on", "key", "in"), rows)
+    plugins = [f"--plugin={one}" for one in suites[suite].plugins]
     command = ["bench", "run", suite, *plugins, f"--trial={key[:12]}", f"--results={store.root}"]
     say(console, ("alone: ", "bold"), shlex.join([*command, *["--retry-failed"] * bool(record)]))
     if record and record.status != "failed":
@@ -62,20 +68,8 @@ def _name(of: Labels) -> str:
 
 
 def _words(text: str) -> set[str]:
-    """Those of a name, where numbers stay with their words.
-
-    >>> sorted(_words("l1 · 70 % · base 0"))
-    ['70%', 'base 0', 'l1']
-    """
+    """Those of a name, where numbers stay with their words."""
     return set(re.findall(r"(?:base|repeat|threshold) \S+|[^\s·,]+", text.replace(" %", "%")))
-
-
-def _as_planned(key: str, suite: Outline) -> Job | None:
-    """The trial of a suite; None where code or plugins are others than when it was run."""
-    try:
-        return next((one for one in make_plan(suite.suite).trials if one.key == key), None)
-    except (BenchError, CriteriaError):
-        return None
 
 
 def _tree(console: Console, name: str, values: Mapping[str, Any], indent: int) -> None:
@@ -95,23 +89,17 @@ def _below(job: Job) -> dict[str, str]:
     return found | dict.fromkeys(job.takes_scores, "scores")
 
 
-def _place(store: Store, key: str) -> str:
-    return next((one.parent.name for one in store.root.glob(f"*/{key}.*")), "nowhere yet")
-
-
 def _show_record(console: Console, record: Record) -> None:
-    """Where its time went, and what came of it."""
+    """What came of it, and where its time went."""
     made, metric = record.provenance, record.metric
     say(console, f"{record.status}, begun {made['started'][:19]} UTC on {made['host']}")
-    if costs := record.costs:
-        spent = {"scoring": costs.score_s, "phases before": costs.phases_s}
-        spent |= {"recovery": costs.recovery_s, "all but what was before": costs.total_s}
-        say(console, "seconds: ", ", ".join(f"{what} {one:.3g}" for what, one in spent.items()))
     if found := record.measurements:
         both = (found.pruned, found.dense)
         top1, dense = (f"{metric.scale * one.top1:.{metric.digits}f}" for one in both)
-        macs, params = found.macs / found.dense_macs, found.params / found.dense_params
-        left = f"{macs:.1%} of MACs and {params:.1%} of parameters are left"
-        say(console, f"{metric.axis} {top1}, dense {dense}; {left}")
+        say(console, f"{metric.axis} {top1}, dense {dense}")
+    if costs := record.costs:
+        spent = {"score": costs.score_s, "phases": costs.phases_s, "recovery": costs.recovery_s}
+        said = (f"{what} {one:.3g}" for what, one in {**spent, "all": costs.total_s}.items())
+        say(console, "seconds: ", ", ".join(said))
     if why := record.failure:
         say(console, (f"{why.kind}: {why.message}", "red"), f"\n{why.traceback}")

@@ -38,7 +38,9 @@ class Images:
 
     chosen: Tensor  # their places among all
     channels_last: bool = False  # how batches lie in memory, whatever their values
-    precision: Literal["bf16"] | None = None  # that networks are evaluated in on them
+    # How networks are evaluated on them
+    precision: Literal["bf16"] | None = None
+    compile: bool = False
 
     def __len__(self) -> int:
         return len(self.chosen)

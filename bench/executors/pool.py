@@ -1,22 +1,27 @@
 """How jobs are handed to worker processes, wherever these run.
 
-The front keeps the queue, and gives each worker one job at a time through a connection. A worker
-whose connection ends has died, and takes only its own job with it; one that overruns its time is
-killed; another is launched while there are jobs for it. A worker whose front is gone ends. How
-workers are launched and killed is all that differs between machines.
+The front keeps the queue. Workers call it by TCP, which they can with the key of the run, and are
+given one job at a time; results pass through the results folder, which they must see as it does. A
+worker whose connection ends has died, and takes only its own job with it; one that overruns its
+time is killed; another is launched while there are jobs for it. A worker whose front is gone ends.
+How workers are launched and killed is all that differs between engines.
 """
 
 import contextlib
 import os
+import secrets
 import signal
+import socket
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from math import inf
-from multiprocessing.connection import Connection, wait
+from multiprocessing import AuthenticationError, Pipe
+from multiprocessing.connection import Connection, answer_challenge, deliver_challenge, wait
 from queue import Queue
 from threading import Thread
 from typing import Any
@@ -25,11 +30,14 @@ import torch
 
 from reports.records import Failure
 
+from ..errors import StoreError, fault
 from ..plan.jobs import Job
 from ..steps.perform import Outcome, perform, start
 from ..steps.record import failure
 from ..steps.workspace import Settings
+from ..store.store import Store
 
+LOOPBACK = "127.0.0.1"
 PATIENCE_S = 1.0  # between two looks at what no connection tells
 
 # Read by the libraries when a worker starts. Every pruned network has shapes of its own, and oneDNN
@@ -56,20 +64,27 @@ class Worker:
 
 
 class Pool(ABC):
-    """At most `slots` workers, each with one job at a time."""
+    """At most `slots` workers, each with one job at a time, that call the front at `host`."""
 
-    def __init__(self, slots: int, timeout_s: float | None) -> None:
+    def __init__(
+        self, settings: Settings, slots: int, timeout_s: float | None, host: str = LOOPBACK
+    ) -> None:
         for name, value in _ENVIRONMENT.items():
             os.environ.setdefault(name, value)
-        self.slots = slots
-        self._timeout_s = timeout_s
+        self.slots, self._settings, self._timeout_s = slots, settings, timeout_s
         self._waiting: deque[Job] = deque()
         self._workers: list[Worker] = []
         self._numbers = count()
+        bound = host if host == LOOPBACK else ""
+        self._server = socket.create_server((bound, 0), backlog=max(slots, 16))
+        self._address = host, self._server.getsockname()[1]
+        self._key = secrets.token_bytes(32)
+        self._door, self._bell = Pipe(duplex=False)
+        Thread(target=self._accept, daemon=True).start()
 
     @abstractmethod
-    def _launch(self, workers: Sequence[Worker]) -> None:
-        """Start processes for these, and set their handles."""
+    def _launch(self, call: Callable[[int], None], workers: Sequence[Worker]) -> None:
+        """Have the number of each called in a process of its own, and set its handle."""
 
     @abstractmethod
     def _gone(self, worker: Worker) -> bool:
@@ -77,7 +92,7 @@ class Pool(ABC):
 
     @abstractmethod
     def _end(self, worker: Worker) -> str:
-        """Kill it if it lives; returns how it ended."""
+        """Kill it if it lives, its connection closed already; returns how it ended."""
 
     def submit(self, job: Job) -> None:
         self._waiting.append(job)
@@ -86,27 +101,50 @@ class Pool(ABC):
         done: list[tuple[Job, Outcome]] = []
         while not done:
             self._hand_out()
-            heard = wait([one.connection for one in self._workers if one.connection], PATIENCE_S)
+            lines = [one.connection for one in self._workers if one.connection]
+            heard = wait([self._door, *lines], PATIENCE_S)
             for worker in [*self._workers]:
                 if worker.connection in heard:
                     done += self._hear(worker)
                 elif self._gone(worker):
                     done += self._lose(worker)
                 elif worker.job and time.monotonic() > worker.due:
-                    self._end(worker)
+                    self._hang_up(worker)
                     message = f"stopped after {self._timeout_s:.0f} s (--timeout)"
                     done += self._drop(worker, "timeout", message)
         return done
 
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):  # closed
+            while True:
+                line = Connection(self._server.accept()[0].detach())
+                Thread(target=self._greet, args=[line], daemon=True).start()  # some never speak
+
+    def _greet(self, line: Connection) -> None:
+        with line, contextlib.suppress(AuthenticationError, EOFError, OSError):
+            deliver_challenge(line, self._key)
+            answer_challenge(line, self._key)
+            self._bell.send((line.recv(), os.dup(line.fileno())))
+
     def _hand_out(self) -> None:
+        while self._door.poll():
+            number, handle = self._door.recv()
+            line = Connection(handle)
+            expected = {one.number: one for one in self._workers}
+            if number in expected:
+                expected[number].connection = line
+            else:
+                line.close()  # given up meanwhile
         idle = [one for one in self._workers if one.job is None]
         free = sorted(set(range(self.slots)) - {one.slot for one in self._workers})
         missing = max(0, len(self._waiting) - len(idle))
         if new := [Worker(slot, next(self._numbers)) for slot in free[:missing]]:
+            holder = Store(self._settings.results).last_holder()
+            call = partial(work, self._address, self._key, self._settings, holder)
             # What is started here never sees a Ctrl-C: the front decides what that means.
             before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
             try:
-                self._launch(new)
+                self._launch(call, new)
                 self._workers += new
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -133,7 +171,7 @@ class Pool(ABC):
 
     def _lose(self, worker: Worker, why: str = "") -> list[tuple[Job, Outcome]]:
         """A worker has died. Where none comes up, some job must be what fails."""
-        end = self._end(worker)
+        end = self._hang_up(worker)
         if worker.up:
             message = f"its worker died ({end}); out of memory, or killed from outside"
         else:
@@ -147,20 +185,38 @@ class Pool(ABC):
         why = Failure(kind=kind, message=message, traceback="")
         return [(worker.job, Outcome(failure=why))] if worker.job else []
 
+    def _hang_up(self, worker: Worker) -> str:
+        if worker.connection:
+            worker.connection.close()  # most end by themselves then
+        return self._end(worker)
+
     def close(self, *, kill: bool) -> None:  # without `kill` no job is at hand either
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
         while self._workers:
-            self._end(self._workers.pop())
+            self._hang_up(self._workers.pop())
 
 
-def serve(connection: Connection, settings: Settings) -> None:
-    """Make this process a worker: it does what comes by the connection, and ends with that."""
+def work(
+    address: tuple[str, int], key: bytes, settings: Settings, holder: str, number: int
+) -> None:
+    """Make this process a worker of the front at that address, until its connection ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    line = socket.create_connection(address)
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # machines may vanish
+    connection = Connection(line.detach())
+    answer_challenge(connection, key)
+    deliver_challenge(connection, key)
+    connection.send(number)
     jobs: Queue[Job | None] = Queue()
     Thread(target=_listen, args=(connection, jobs), daemon=True).start()
     with contextlib.suppress(RuntimeError):  # already set in this process
         torch.set_num_interop_threads(1)
     with contextlib.suppress(OSError):  # the front is gone
         try:
+            if Store(settings.results).last_holder() != holder:
+                at = {"host": socket.gethostname(), "root": settings.results}
+                raise StoreError(fault("not_shared", **at))
             workspace = start(settings)
         except Exception as error:
             connection.send(Outcome(failure=failure(error)))

@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 
 from ..errors import BenchError, needed
 from ..steps.workspace import Settings
-from .calling import LOOPBACK, CallingPool, Worker
+from .pool import LOOPBACK, Pool, Worker
 
 
-class Ray(CallingPool):
+class Ray(Pool):
     """One CPU a worker, and its share of the GPUs where it needs one."""
 
     def __init__(self, settings: Settings, workers: int, timeout_s: float | None) -> None:
@@ -23,14 +23,18 @@ class Ray(CallingPool):
         host = LOOPBACK if here else ray.util.get_node_ip_address()
         super().__init__(settings, workers, timeout_s, host)
         quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
-        ray.init(num_cpus=workers if here else None, **quiet)
+        try:
+            ray.init(num_cpus=workers if here else None, **quiet)
+        except (ConnectionError, ValueError) as error:
+            where = os.environ.get("RAY_ADDRESS", "this machine")
+            raise BenchError(f"--executor ray: no cluster answers at {where} ({error})") from error
         gpus = ray.cluster_resources().get("GPU", 0) if settings.device == "cuda" else 0
         if settings.device == "cuda" and not gpus:
             ray.shutdown()
             raise BenchError("--device cuda: the Ray cluster has no GPU; leave --device out")
         self._needs = {"num_cpus": 1, "num_gpus": min(1, gpus / workers), "max_retries": 0}
 
-    def _start(self, call: Callable[[int], None], workers: Sequence[Worker]) -> None:
+    def _launch(self, call: Callable[[int], None], workers: Sequence[Worker]) -> None:
         task = self._ray.remote(**self._needs)(_called)
         for one in workers:
             one.handle = task.remote(call, one.number)
@@ -39,9 +43,7 @@ class Ray(CallingPool):
         return bool(self._ray.wait([worker.handle], timeout=0)[0])
 
     def _end(self, worker: Worker) -> str:
-        if worker.connection:
-            worker.connection.close()
-            self._ray.wait([worker.handle], timeout=1)  # by itself, where it can
+        self._ray.wait([worker.handle], timeout=1 if worker.up else 0)  # by itself, where it can
         self._ray.cancel(worker.handle, force=True)
         try:
             self._ray.get(worker.handle, timeout=1)

@@ -8,6 +8,7 @@ no claim grows stale and nothing needs a heartbeat. The front must be reachable 
 where a login node is not, run `bench run` itself in an allocation.
 """
 
+import re
 import shutil
 import signal
 import socket
@@ -19,7 +20,7 @@ from suites.faults import no_such
 
 from ..errors import BenchError, fault, needed
 from ..steps.workspace import Settings
-from .calling import LOOPBACK, CallingPool, Worker
+from .pool import LOOPBACK, Pool, Worker
 
 DEFAULTS: dict[str, Any] = {"cluster": "slurm", "time": 240, "cpus_per_task": 1}
 OPTIONS = (
@@ -29,7 +30,7 @@ OPTIONS = (
 POLL_S = 60  # between two questions to Slurm whether jobs that do not call are still there
 
 
-class Slurm(CallingPool):
+class Slurm(Pool):
     """One GPU a worker job, where it needs one; one that Slurm ends is replaced."""
 
     def __init__(
@@ -51,7 +52,7 @@ class Slurm(CallingPool):
         own = {f"slurm_{name}": value for name, value in wanted.items()}
         self._engine.update_parameters(name="bench", **shared, **own)
 
-    def _start(self, call: Callable[[int], None], workers: Sequence[Worker]) -> None:
+    def _launch(self, call: Callable[[int], None], workers: Sequence[Worker]) -> None:
         try:
             jobs = self._engine.map_array(partial(_mortal, call), [one.number for one in workers])
         except (RuntimeError, OSError) as error:
@@ -65,8 +66,6 @@ class Slurm(CallingPool):
         return bool(worker.handle.done())
 
     def _end(self, worker: Worker) -> str:
-        if worker.connection:
-            worker.connection.close()
         job = worker.handle
         job.cancel(check=False)
         said = (job.stderr() or "it said nothing").splitlines()
@@ -92,13 +91,13 @@ def slurm_options(given: Sequence[str]) -> dict[str, Any]:
     found = dict(DEFAULTS)
     for one in given:
         name, _, value = one.partition("=")
-        number = isinstance(DEFAULTS.get(name), int)
         if name not in OPTIONS:
             raise BenchError(f"--slurm {one}: {no_such('option', name, OPTIONS)}")
-        if not value or (number and not (value.isdecimal() and int(value))):
-            kind = "a whole number" if number else "VALUE"
-            raise BenchError(f"--slurm {one}: expected {name}={kind}")
-        if name == "cluster" and value not in ("slurm", "local"):
-            raise BenchError(f"--slurm {one}: {no_such('cluster', value, ('slurm', 'local'))}")
+        number = isinstance(DEFAULTS.get(name), int)
+        form, words = ("[1-9][0-9]{,6}", "a whole number") if number else (".+", "VALUE")
+        if name == "cluster":
+            form, words = "slurm|local", "slurm or local"
+        if not re.fullmatch(form, value):
+            raise BenchError(f"--slurm {one}: expected {name}={words}")
         found[name] = int(value) if number else value
     return found

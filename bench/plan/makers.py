@@ -197,7 +197,9 @@ class ComparisonMaker(Maker[Suite]):
     def path(self, case: Case) -> jobs.PathJob:
         """One for all budgets; one a budget where a procedure heads for it, or settings differ."""
         name = case.method.name
-        repeated = self.once(("repeated", name, case.matched), lambda: self._repeated(case))
+        repeated = self.once(
+            ("repeated", id(case.model), name, case.matched), lambda: self._repeated(case)
+        )
         standpoint = self.standpoint(case, repeated=repeated)
 
         def together() -> tuple[float, ...]:

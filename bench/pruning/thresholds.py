@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from criteria import Selector
 from criteria.lazy import Tensor, torch
 
-from ..errors import fault
 from .network import Network, Removed, Rules
-from .selection import InfeasibleBudget, each_budget, rank, select
+from .selection import InfeasibleBudget, RemovalOrder, each_budget, rank, select
 
 HALVINGS = 20
 REACH, STEPS = 0.005, 10  # of the scan around the last halving, to each side
@@ -55,7 +54,7 @@ class Choices:
             gone = self.selector.removed(evidence, threshold)
             count = min(len(gone), group.units - limits.floor(group))
             count -= count % limits.steps(group)
-            least = _least_first(gone, worth)[:count]
+            least = gone[worth[gone].argsort(stable=True)][:count]
             self._known[index, threshold] = least.sort().values
         return self._known[index, threshold]
 
@@ -145,23 +144,29 @@ def _uniform(choices: Choices, budget: float) -> Choice:
 
     All groups shrink alike, as far as the selector lets them.
     """
-    groups, rules = choices.network.structure.groups, choices.rules
-    cost = choices.network.cost.of(rules.cost)
-    whole = cost(torch.zeros(len(groups)))
+    groups = choices.network.structure.groups
     worth = [choices.selector.worth(evidence) for evidence in choices.evidence]
     reach = [len(gone) for gone in choices.at(choices.selector.knob[0])]
-    counts = select(
-        groups,
-        rank(groups, worth, "local"),
-        cost,
-        target=budget * whole,
-        tolerance=rules.tolerance * whole,
-        floors=[group.units - most for group, most in zip(groups, reach, strict=True)],
-        steps=[rules.limits.steps(group) for group in groups],
-    )
+    counts = _counts(choices, rank(groups, worth, "local"), reach, budget)
     parts = [_narrowed(choices, index, count) for index, count in enumerate(counts)]
     removed, thresholds, trimmed = zip(*parts, strict=True)
     return Choice(list(removed), list(thresholds), sum(trimmed))
+
+
+def _counts(choices: Choices, order: RemovalOrder, most: Sequence[int], budget: float) -> list[int]:
+    """How many units each group loses to a budget, at most so many; raises InfeasibleBudget."""
+    groups, rules = choices.network.structure.groups, choices.rules
+    cost = choices.network.cost.of(rules.cost)
+    whole = cost(torch.zeros(len(groups)))
+    return select(
+        groups,
+        order,
+        cost,
+        target=budget * whole,
+        tolerance=rules.tolerance * whole,
+        floors=[group.units - count for group, count in zip(groups, most, strict=True)],
+        steps=[rules.limits.steps(group) for group in groups],
+    )
 
 
 def _narrowed(choices: Choices, index: int, count: int) -> tuple[Tensor, float | None, int]:
@@ -173,9 +178,8 @@ def _narrowed(choices: Choices, index: int, count: int) -> tuple[Tensor, float |
     if len(met) == count:
         return met, enough, 0
     start = met[:0] if weaker is None else choices.of_group(index, weaker)
-    worth = choices.selector.worth(choices.evidence[index])
-    more = _least_first(_without(met, start), worth)[: count - len(start)]
-    return torch.cat([start, more]).sort().values, weaker, len(more)
+    order = _towards(choices, index, start, met).argsort(stable=True)
+    return order[:count].sort().values, weaker, count - len(start)
 
 
 def _nearest(
@@ -207,45 +211,27 @@ def _nearest(
 
 
 def _trim(choices: Choices, start: Removed, stronger: Sequence[float], budget: float) -> Removed:
-    """Walk from `start`, which costs too much, towards one stronger threshold after the other."""
-    removed = list(start)
-    for threshold in stronger:
-        for index, units in _steps(choices, removed, choices.at(threshold)):
-            more = list(removed)
-            more[index] = torch.cat([removed[index], units]).sort().values
-            cost = choices.cost(more)
-            if cost >= budget - choices.rules.tolerance:
-                removed = more
-                if cost <= budget:
-                    return removed
-    raise InfeasibleBudget(
-        fault(
-            "no_setting_between",
-            name=choices.selector.name,
-            low=budget - choices.rules.tolerance,
-            high=budget,
-            cost=choices.cost(removed),
-        )
-    )
-
-
-def _steps(choices: Choices, removed: Removed, wanted: Removed) -> list[tuple[int, Tensor]]:
-    """List (group, units that leave together) up to the wanted ones, those of least worth first."""
+    """From `start`, which costs too much, towards one stronger threshold or else the next."""
     groups, limits = choices.network.structure.groups, choices.rules.limits
-    steps: list[tuple[float, int, Tensor]] = []
-    for index, group in enumerate(groups):
-        worth, together = choices.selector.worth(choices.evidence[index]), limits.steps(group)
-        spare = group.units - limits.floor(group) - len(removed[index])
-        rest = _least_first(_without(wanted[index], removed[index]), worth)[:spare]
-        rest = rest[: len(rest) - len(rest) % together]
-        parts = [part for part in rest.split(together) if len(part)]  # of nothing, one empty part
-        steps += [(float(worth[part].sum()), index, part) for part in parts]
-    return [(index, units) for _, index, units in sorted(steps, key=lambda step: step[:2])]
+    threshold, *rest = stronger
+    pairs = enumerate(zip(start, choices.at(threshold), strict=True))
+    scores = [_towards(choices, index, *pair) for index, pair in pairs]
+    most = [
+        min(int((one < torch.inf).sum()), group.units - limits.floor(group))
+        for group, one in zip(groups, scores, strict=True)
+    ]
+    order = rank(groups, scores, "global")
+    try:
+        counts = _counts(choices, order, most, budget)
+    except InfeasibleBudget:
+        if not rest:
+            raise
+        return _trim(choices, start, rest, budget)
+    return [one[:count].sort().values for one, count in zip(order.within, counts, strict=True)]
 
 
-def _least_first(units: Tensor, worth: Tensor) -> Tensor:
-    return units[worth[units].argsort(stable=True)]
-
-
-def _without(units: Tensor, others: Tensor) -> Tensor:
-    return units[~torch.isin(units, others)]
+def _towards(choices: Choices, index: int, start: Tensor, wanted: Tensor) -> Tensor:
+    """Scores of a group by which `start` leaves first, then of the wanted those of least worth."""
+    worth = choices.selector.worth(choices.evidence[index])
+    scores = torch.full_like(worth, torch.inf).index_copy(0, wanted, worth[wanted])
+    return scores.index_fill(0, start, -torch.inf)

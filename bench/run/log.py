@@ -18,26 +18,21 @@ from ..store.store import Store
 from ..terminal import say
 from .live import Live
 
-KINDS = ("bases", "prepared", "early", "oracles", "scores", "paths", "timings", "trials")
-
 
 class RunLog:
     """Told what happens, it writes that down and shows it; a full disk ends the log alone.
 
-    As a context it tells of damage and of the end. What a terminal would obey is escaped.
+    As a context it tells of the end. What a terminal would obey is escaped.
     """
 
     def __init__(self, store: Store, suite: str, live: Live) -> None:
-        self.live, self._store, self._writes = live, store, True
+        self.live, self._writes = live, True
         self._path = store.path("logs", f"{suite}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}", ".jsonl")
-        self._damaged = len(store.set_aside_so_far())
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, _: object) -> None:
-        for line in self._store.set_aside_so_far()[self._damaged :]:
-            self.tell("damage set aside", what=line)
         self.tell("run ended", how=kind.__name__ if kind else "finished", why=str(error or ""))
 
     def tell(self, event: str, **what: Any) -> None:
@@ -56,20 +51,15 @@ class RunLog:
 
     def planned(self, jobs: Collection[Job], slots: int) -> None:
         """So many jobs of each kind are to run."""
-        counts = Counter(job.kind for job in jobs)
-        known = {kind: counts[kind] for kind in KINDS if counts[kind]}
-        self.tell("jobs planned", slots=slots, jobs=known)
+        counts = sorted(Counter(job.kind for job in jobs).items())
+        self.tell("jobs planned", slots=slots, jobs=dict(counts))
 
     def job(self, event: str, job: Job, outcome: Outcome | None = None) -> None:
         """A job has `started`, `ended`, or it crashed or is split and now `retried`."""
-        named, came = {"kind": job.kind, "key": job.key, "name": str(job)}, outcome or Outcome()
-        ran = {"seconds": came.seconds, "worker": came.worker}
-        self.tell(f"job {event}", **named, **ran, failure=came.failure)
+        came, named = outcome or Outcome(), {"kind": job.kind, "key": job.key, "name": str(job)}
+        how = {"seconds": came.seconds, "worker": came.worker, "failure": came.failure}
+        self.tell(f"job {event}", **named, **how)
 
     def recorded(self, record: Record) -> None:
-        metric, measured, found = record.metric, record.measurements, {}
-        if measured:
-            both = {metric.axis: measured.pruned, f"dense {metric.axis}": measured.dense}
-            found = {name: round(metric.scale * one.top1, 4) for name, one in both.items()}
-        ended = {"key": record.key, "name": str(record.labels.brief), "status": record.status}
-        self.tell("record written", **ended, found=found, failure=record.failure)
+        named = {"key": record.key, "name": record.labels.brief, "status": record.status}
+        self.tell("record written", **named, failure=record.failure)

@@ -135,6 +135,7 @@ class _Flow:
     def _split(self, job: Job) -> None:
         """Try the parts of a failed job one by one, as only one may be to blame."""
         parts = job.parts
+        self.listener.planned(parts[1:], self.executor.slots)  # as it stands for one itself
         self._whole |= {part.key: job for part in parts}
         self._parts[job.key] = len(parts)
         self._ready.extend(parts)

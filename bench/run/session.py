@@ -14,7 +14,7 @@ from reports.formats import counted
 from reports.metric import speaking_of
 from reports.records import Record
 from suites import Suite
-from suites.faults import no_such
+from suites.faults import SHOWN, no_such, printable
 
 from ..errors import BenchError
 from ..executors import Executor, make_executor
@@ -101,9 +101,8 @@ def session(plan: Plan, request: Request, console: Console) -> int:
         if todo or (records and not _shown(plan, store, records)):
             with RunLog(store, plan.suite.suite, Live(console)) as log:
                 how = {"workers": request.workers, "executor": request.executor}
-                how |= {"trials": len(part.trials), "to_go": len(todo), "process": os.getpid()}
-                how |= {"suite": plan.suite.suite, "command": request.command}
-                log.tell("run started", **how, **environment(settings.device))
+                how |= {"suite": plan.suite.suite, "command": request.command, "to_go": len(todo)}
+                log.tell("run started", process=os.getpid(), **how, **environment(settings.device))
                 records = _run(plan, among, todo, records, store, settings, request, log)
         else:
             record_suite(plan, settings.plugins, store)
@@ -221,5 +220,6 @@ def _shard(text: str) -> tuple[int, int]:
     numbers = re.fullmatch("([0-9]{1,9})/([0-9]{1,9})", text)
     index, count = map(int, numbers.groups()) if numbers else (0, 0)
     if not 0 <= index <= count or not count:
-        raise BenchError(f"--shard {text}: expected I/N with I from 0 (bases) to N, as in 3/64")
+        given = printable(text, SHOWN)
+        raise BenchError(f"--shard {given}: expected I/N with I from 0 (bases) to N, as in 3/64")
     return index, count

@@ -99,7 +99,7 @@ class Workspace:
         given = _cached(self._datasets, job.dataset.model_dump_json(), lambda: read(source))
         data = divide(source, given, job.split)
         last = self._channels_last(job, data)
-        return data.worked(channels_last=last, precision=job.evaluation.precision)
+        return data.worked(channels_last=last, **job.evaluation.model_dump())
 
     def _channels_last(self, job: DenseJob, data: Dataset) -> bool:
         """Whether its network is faster so on this device, for all workers and after any resume."""

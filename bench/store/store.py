@@ -145,12 +145,13 @@ class Store:
     def all_records(self) -> tuple[list[Record], int]:
         """Every record, sorted by key, and how many files are none: damaged or old. None moves."""
         whole, faulty = dict[str, Record](), 0
-        for path in [*map(self.record_path, self._files()), *self._packs()]:
-            packed = path.suffix == ".sqlite"
+        files = ((key, self.record_path(key)) for key in self._files())
+        packed = chain.from_iterable(map(salvage, self._packs()))
+        for key, row in chain[tuple[str, Path | bytes]](files, packed):
             try:
-                for key, content in salvage(path) if packed else [(path.stem, path.read_bytes())]:
-                    whole.setdefault(key, parse_record(content, path.name, key))
-            except (OSError, RecordError, Unsealed):
+                content = row.read_bytes() if isinstance(row, Path) else row
+                whole.setdefault(key, parse_record(content, f"{key}.json", key))
+            except (OSError, RecordError):
                 faulty += 1
         return [whole[key] for key in sorted(whole)], faulty
 
@@ -224,9 +225,9 @@ class Store:
             for key, content in salvage(path):
                 with suppress(RecordError):
                     yield _row(key, content)[1].key, content
-                    lost.discard(key)
 
         new = write_pack(path.parent, rows())
+        lost -= keys_in(new)
         gone = f"lost: {', '.join(key[:12] for key in sorted(lost)) or 'nobody knows how many'}"
         kept = f"{len(keys_in(new))} of its records hold and are in {sealed_name(new)}"
         set_aside(path, f"{wrong}; {kept}; {gone}")

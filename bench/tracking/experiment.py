@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -66,6 +67,7 @@ class Experiment:
     def write(self, record: Record) -> None:
         """Log one trial, in place of a lesser run of the same key."""
         from mlflow.entities import Metric, Param
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
         started, ended = (fields.milliseconds(record, at) for at in ("started", "ended"))
         tags = {**fields.tags(record), "suite.hash": self.suite_hash, "layout": LAYOUT}
@@ -81,10 +83,15 @@ class Experiment:
             of, name = record.labels, fields.run_name(record)
             above = self._begun(fields.summary_name(of), fields.summary_tags(of), started)
             tags[PARENT] = above.run_id
-            run_id = self.client.create_run(self.id, started, tags, name).info.run_id
+            info = self.client.create_run(self.id, started, tags, name).info
+            run_id = info.run_id
             self._trials[record.key] = _Held(0, run_id, tags)
             self._log(run_id, metrics, params)
-            self.client.log_text(run_id, record.to_json().decode(), "trial.json")
+            with tempfile.TemporaryDirectory() as folder:
+                file = Path(folder, "trial.json")
+                file.write_bytes(record.to_json())
+                # MLflow's client would ask for the run first, with all that it holds.
+                get_artifact_repository(info.artifact_uri, self.uri).log_artifact(str(file))
             # Last of all: until it is terminated, a run counts as half-written.
             self.client.set_terminated(run_id, MLFLOW_STATUS[record.status], ended)
         self._trials[record.key] = _Held(1 + (record.status == "done"), run_id, tags)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from reports.metric import spoken
-from reports.records import Labels, Record, budget_words, frame
+from reports.records import Labels, Record, budget_words, row_of
 from suites.files import read_yaml
 
 PARAM_LIMIT, TAG_LIMIT, NAME_LIMIT = 6000, 5000, 250  # characters that MLflow takes
@@ -112,8 +112,7 @@ def metrics(record: Record) -> list[tuple[str, float, int]]:
         found |= {"time/scoring_s": record.costs.score_s, "time/total_s": record.costs.total_s}
         return [(name, value, 0) for name, value in found.items()]
     assert record.measurements is not None
-    (row,) = frame([record]).to_dict("records")  # the very numbers of the report
-    row["score_peak_bytes"] = record.costs.score_peak_bytes
+    row = row_of(record) | {"score_peak_bytes": record.costs.score_peak_bytes}
     for name in [str(one) for one in row if row[one] is not None]:
         if name.endswith("_ratio"):
             row[f"{name.removesuffix('_ratio')}_percent"] = 100 * row[name]

@@ -18,7 +18,7 @@ from ..options import Options
 from ..phases import register_phase
 from ..training import Training
 from .decay_controller import DecayController, DecayOptions
-from .gradual import joined, lowest, under_threshold
+from .gradual import lowest, under_threshold
 from .leaving import doomed_entries
 from .procedure import Ground, Procedure, Removed
 
@@ -163,13 +163,11 @@ class Gates(Procedure):
             for name, momentum in self.training.momenta().items():
                 if name in self._filters:
                     momentum.zero_()
-        if self._decay is not None:
-            self._decay.after_backward()
+        self._decay.after_backward()
 
     def after_step(self, step: int) -> None:
-        if self._decay is not None:
-            self._decay.after_step()
-            self._settle(self._decay)
+        self._decay.after_step()
+        self._settle()
         for part in self._held:
             part.zero_()
         beat = self._beat(step)
@@ -197,7 +195,7 @@ class Gates(Procedure):
 
     def notes(self) -> dict[str, float]:
         """`releases`: how often a fading unit was let go, where units fade."""
-        return {} if self._decay is None else {"releases": self._decay.releases}
+        return {"releases": self._decay.releases} if self.options.decay else {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         super().load_state_dict(state)
@@ -206,11 +204,9 @@ class Gates(Procedure):
     def _beat(self, step: int) -> Beat:
         return self._beats[bisect_right(self._ends, step)]
 
-    def _controller(self, training: Training) -> DecayController | None:
-        """Fades gates, where units are not shut at once."""
-        options = self.options.decay
-        if options is None:
-            return None
+    def _controller(self, training: Training) -> DecayController:
+        """Fades gates; without the option in one step, which shuts them at once."""
+        options = self.options.decay or GateDecayOptions(steps=1)
         from ..families.gate_norm import GateNorm
 
         model, shifts, units = training.model, options.of == "gates_and_shifts", list[Units]()
@@ -226,11 +222,8 @@ class Gates(Procedure):
 
         plain = close_gates(copy.deepcopy(self.training.model))  # for any criterion
         scores = self.ground.score(plain, self._removed)
-        if self._decay is None:
-            self._close(joined(self._removed, self._lowest(scores, self._removed, tick)))
-            return
         listed = self._decay.entries.listed
-        leaving = joined(self._removed, listed(self._decay.decaying))
+        leaving = listed(self._decay.decaying | self._decay.gone)
         resting = listed(self._decay.resting)
         for values, mine, rest in zip(scores, leaving, resting, strict=True):
             values[mine] = -torch.inf
@@ -239,12 +232,13 @@ class Gates(Procedure):
         self._decay.begin([one[~torch.isin(one, mine)] for one, mine in chosen], at_once=True)
         if tick.ticks == self._beats[-1].ticks:
             self._decay.rectifying = False  # none could follow in the place of a released one
-        self._settle(self._decay)
+        self._settle()
 
-    def _settle(self, decay: DecayController) -> None:
+    def _settle(self) -> None:
         """Units whose gates have faded to zero leave whole."""
-        if decay.gone.sum() > sum(map(len, self._removed)):
-            self._close(decay.entries.listed(decay.gone))
+        gone = self._decay.gone
+        if gone.sum() > sum(map(len, self._removed)):
+            self._close(self._decay.entries.listed(gone))
 
     def _lowest(self, scores: Sequence[Tensor], before: Removed, tick: Beat) -> Removed:
         """What leaves by the end of a tick; never more than the budget asks for."""
@@ -262,7 +256,7 @@ class Gates(Procedure):
     def _close(self, removed: Removed) -> None:
         """Hold these units at zero from here on."""
         self._removed = removed
-        fading = self._decay is not None and bool(self._decay.decaying.any())
+        fading = bool(self._decay.decaying.any())
         self._done = not fading and self.ground.share(removed) <= self.ground.budget + ROUNDING
         for units, gone in zip(self._units, removed, strict=True):
             units.zero_(gone)

@@ -53,8 +53,3 @@ def under_threshold(
     pool = torch.cat(nonzero).sort().values
     threshold = pool[min(count, len(pool) - 1)] if len(pool) else 0.0
     return [flags & (values <= threshold) for values, flags in zip(scores, free, strict=True)]
-
-
-def joined(one: Removed, other: Removed) -> Removed:
-    """Units of either."""
-    return [torch.cat(pair).unique() for pair in zip(one, other, strict=True)]

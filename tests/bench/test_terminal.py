@@ -13,6 +13,7 @@ from rich.text import Text
 
 from bench import terminal
 from bench.terminal import console_for_people, print_table, say
+from suites.faults import printable
 
 WORDS = st.text("ab1_-~/.[]é语", min_size=1, max_size=30)
 CELLS = st.lists(WORDS, max_size=5).map(" ".join)
@@ -82,3 +83,14 @@ def test_markup_is_text_and_styles_stay() -> None:
     print_table(out, ("verdict",), [(Text("fail it does and so on", "red"),)])
     assert "[b]" in printed(out)
     assert printed(out).count("\x1b[31m") == 3
+
+
+@pytest.mark.parametrize("hostile", ["\x1b[2J", "\0", "caf\udce9", "\x9b31m", "a\rb", "[/nope]"])
+def test_nothing_that_is_said_is_obeyed_by_a_terminal(hostile: str) -> None:
+    said = io.StringIO()
+    console = Console(file=said, width=200)
+    say(console, f"it says {hostile}.", (hostile, "red"))
+    print_table(console, ("name",), [(hostile,)])
+    told = said.getvalue()
+    assert told.count(printable(hostile)) == 3
+    assert printable(told) == told

@@ -360,6 +360,48 @@ FAULTS: list[tuple[str, dict[str, Any], list[str]]] = [
         },
         ["methods.0.iterative", "to = 0", "give a share"],
     ),
+    ("too many bases", {"bases": 10**6}, ["bases = 1000000", "less than or equal to 10000"]),
+    ("too many repeats", {"repeats": 10**6}, ["repeats = 1000000", "10000"]),
+    ("too many trials", {"bases": 10_000, "repeats": 3}, ["trials", "at most 200,000"]),
+    (
+        "too many budgets",
+        {"budgets": {"macs": [at / 2000 for at in range(1, 1500)]}},
+        ["budgets.macs", "at most 1000 items"],
+    ),
+    (
+        "too many steps",
+        {"methods": [{"criterion": "l1", "iterative": {"steps": 10**6}}]},
+        ["methods.0.iterative.steps", "10000"],
+    ),
+    (
+        "too many settings to tune",
+        {
+            "recoveries": [
+                {
+                    "finetune": "tiny",
+                    "tune": {
+                        "trials": 2,
+                        "over": {
+                            key: [at / 100 for at in range(1, 99)]
+                            for key in ("learning_rate", "momentum", "gamma", "mixup", "cutmix")
+                        },
+                    },
+                }
+            ]
+        },
+        ["9039207968 combinations", "at most 10000"],
+    ),
+    ("a number that no machine holds", {"bases": 10**20}, ["bases = a number of 67 bits"]),
+    (
+        "a preset that is a list",
+        {"methods": [{"preset": ["l1"]}]},
+        ["methods.0", "there is no preset"],
+    ),
+    (
+        "characters that nobody sees",
+        {"datasets": [{"name": "imagefolder", "root": "a\0b\ud800"}]},
+        ["datasets.0.root", r"\x00b\ud800", "cannot be printed"],
+    ),
     (
         "a recipe by a name that there is not",
         {"models": [{"name": "vgg_small", "recipes": {"tiny": "shrt"}}]},

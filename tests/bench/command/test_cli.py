@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from bench.models import build_model
 from bench.plan.plan import make_plan
 from bench.steps.record import failed_record, failure
 from bench.store.store import Store
+from criteria import registry
 from suites import library, named_recipes
 from suites.method import named_presets
 from suites.problem import ModelSpec
@@ -63,6 +65,11 @@ def of_other_width(folder: Path) -> list[dict[str, Any]]:
     spec = ModelSpec(name="vgg_small", options={"width": 4})
     model = build_model(spec, classes=10, channels=1, image_size=8, seed=0)
     return checkpoint(folder, model.state_dict())
+
+
+def pipe(folder: Path) -> dict[str, Any]:
+    os.mkfifo(folder / "pipe.pt")
+    return {"models": [{"name": "vgg_small", "checkpoint": str(folder / "pipe.pt")}]}
 
 
 Changes = Callable[[Path], dict[str, Any]]
@@ -126,6 +133,14 @@ FAULTS: dict[str, tuple[Changes, list[str], list[str]]] = {
         [],
         ["weights.pt", "other shapes"],
     ),
+    "a checkpoint of numbered tensors": (
+        lambda folder: {"models": checkpoint(folder, {0: torch.zeros(3)})},
+        [],
+        ["weights.pt", "holds no state dict"],
+    ),
+    "a pipe as checkpoint": (pipe, [], ["vgg_small", "pipe.pt", "no file"]),
+    "a shard of any number of digits": (lambda _: {}, ["--shard", f"1/{'9' * 5000}"], ["3/64"]),
+    "a key that leads too deep": (lambda _: {}, ["--set", f"{'a.' * 5000}=1"], ["40 levels"]),
     "unknown method": (lambda _: {}, ["--methods", "l1,tailor"], ["--methods", "tailor", "taylor"]),
     "no shard": (lambda _: {}, ["--shard", "4/3"], ["--shard 4/3", "3/64"]),
     "unknown executor": (
@@ -240,6 +255,26 @@ def test_results_that_cannot_be_written_are_an_error_of_their_own(
         assert done.code == 74
         assert done.err.count("error:") == 1
         assert "Traceback" not in done.err
+
+
+def test_a_description_is_shown_as_it_is_written(bench: Command, tmp_path: Path) -> None:
+    path = toy.write_suite(tmp_path, description="[/nope] and [bold]b[/bold]")
+    assert "[/nope] and [bold]b[/bold]" in bench("plan", path).out
+
+
+@pytest.mark.parametrize("ends", ["sys.exit(0)", "raise KeyboardInterrupt", "raise GeneratorExit"])
+def test_a_criterion_that_ends_whatever_runs_it_does_not_pass(
+    bench: Command, tmp_path: Path, ends: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry.CATALOG, "by_name", dict(registry.CATALOG.by_name))
+    done = bench("check", "--plugin", toy.plugin(tmp_path, "ender", ends))
+    assert done.code == 2
+    assert "error: ender ends whatever runs it" in done.err
+    path = tmp_path / "while_it_loads.py"
+    path.write_text(f"import sys\n{ends}\n")
+    done = bench("list", "criteria", "--plugin", path)
+    assert done.code == 2
+    assert "while_it_loads.py, line 2: " in done.err
 
 
 def test_a_message_is_not_taken_for_markup(bench: Command, tmp_path: Path) -> None:

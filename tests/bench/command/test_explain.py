@@ -93,10 +93,8 @@ def test_without_its_suite_the_record_tells(bench: Command, results: Path, key: 
     done = bench("explain", key, "--results", results)
     assert done.code == 0
     assert "criterion: name l1" in done.out
-    assert "--suite" in done.out
+    assert f"bench run FILE --trial {key[:12]}" in done.out
     suite = toy.write_suite(results.parent)
-    done = bench("explain", key, "--suite", suite, "--results", results)
-    assert command(done.out)[:2] == ["run", str(suite)]
     done = bench("run", suite, "--trial", "nokey", "--results", results)
     assert done.code == 2
     assert "--trial nokey" in done.err

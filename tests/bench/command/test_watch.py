@@ -78,7 +78,7 @@ def test_a_run_that_is_killed_while_it_is_watched(
 def test_no_run_is_no_fault_and_an_older_log_is_none(
     bench: Command, results: Path, run: ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write(results, STARTED | {"process": 1}, name="other-20261129T130000Z")  # a later one
+    os.utime(results / "logs" / "toy-20261129T120000Z.jsonl", (0, 0))
     waited = []
 
     def sleep(seconds: float) -> None:
@@ -95,7 +95,7 @@ def test_no_run_is_no_fault_and_an_older_log_is_none(
 def test_another_suite_and_damage_are_told(bench: Command, results: Path) -> None:
     done = bench("status", "mine", "--watch", "--results", results)
     assert (done.code, done.out) == (2, "")
-    assert "is of toy" in done.err
+    assert "another: toy" in done.err
     write(results, ["no event"])
     done = bench("status", "--watch", "--results", results)
     assert done.code == 74

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 from dataclasses import replace
-from multiprocessing.connection import Connection
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -70,17 +67,15 @@ class Pretended:
 
     def __init__(self) -> None:
         self.given: list[str | None] = []
-        self.lines: list[Connection] = []  # their ends, which the system closes when they end
-
-    def Pipe(self) -> Any:
-        return multiprocessing.Pipe()
+        self.alive: list[bool] = []
 
     def Process(self, *, args: Any, **how: Any) -> Any:
+        at = len(self.given)
         self.given.append(args[-1])
-        self.lines.append(Connection(os.dup(args[0].fileno())))
+        self.alive.append(True)
         return SimpleNamespace(
             start=lambda: None,
-            is_alive=lambda: True,
+            is_alive=lambda: self.alive[at],
             join=lambda *_: None,
             kill=lambda: None,
             exitcode=-9,
@@ -101,7 +96,7 @@ def test_workers_share_gpus_evenly_and_a_dead_ones_place_is_taken(
         local.submit(job)
     local._hand_out()
     assert pretended.given == ["4", "7", "4"]
-    pretended.lines[1].close()  # it had no time to give anything back
+    pretended.alive[1] = False  # it had no time to give anything back
     ((_, outcome),) = local.finished()
     assert outcome.failure is not None
     assert "did not come up" in outcome.failure.message

@@ -10,7 +10,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import inline_runs
 import pytest
 import toy
 from rich.console import Console
@@ -23,7 +22,6 @@ from bench.run.log import RunLog
 from bench.run.run import run
 from bench.steps.perform import Outcome
 from bench.steps.workspace import Settings
-from bench.store.sealed import set_aside
 from bench.store.store import Store
 from reports.records import Failure
 
@@ -63,28 +61,19 @@ def test_a_run_tells_of_every_job_and_record(tmp_path: Path, console: Console) -
     assert all(one["seconds"] > 0 and " on " in one["worker"] for one in ended)
     records = [one for one in told if one["event"] == "record written"]
     assert {one["key"] for one in records} == {one.key for one in trials}
-    for one in records:
-        record = store.record(one["key"])
-        assert record is not None
-        top1 = inline_runs.measured(record).pruned.top1
-        assert one["found"]["test top-1 (%)"] == pytest.approx(100 * top1, abs=1e-4)
+    assert [one["status"] for one in records] == ["done"] * 2
 
 
 def test_what_a_terminal_would_obey_is_escaped(tmp_path: Path, console: Console) -> None:
     store, job = Store(tmp_path), a_job()
     failure = Failure(kind="ValueError", message="\x1b[31m \udce9 \n [bold]", traceback="")
-    broken = tmp_path / "paths" / "a.json"
-    broken.parent.mkdir()
-    broken.touch()
     with suppress(KeyboardInterrupt), RunLog(store, "toy", Live(console)) as log:
         log.job("started", job)
         log.job("retried", job, Outcome(failure=failure, seconds=1.0, worker="7 on here"))
-        set_aside(broken, "empty")
         raise KeyboardInterrupt
-    _, retried, damage, end = events(store)
+    _, retried, end = events(store)
     assert retried["failure"]["message"] == failure.message
     assert (retried["worker"], retried["key"]) == ("7 on here", job.key)
-    assert damage["what"].startswith("paths/a.json: empty")
     assert end["how"] == "KeyboardInterrupt"
 
 
@@ -99,12 +88,12 @@ def test_a_full_disk_ends_the_log_and_not_the_run(
         return opened(path, *how, **more)
 
     with RunLog(store, "toy", Live(console)) as log:
-        log.tell("run started")
+        log.planned([job], 1)
         monkeypatch.setattr(Path, "open", full)
         log.job("started", job)
         monkeypatch.undo()
         log.job("ended", job, Outcome())
-    assert [one["event"] for one in events(store)] == ["run started"]
+    assert [one["event"] for one in events(store)] == ["jobs planned"]
     assert console.file.getvalue().count("No space left on device") == 1  # type: ignore[attr-defined]
 
 

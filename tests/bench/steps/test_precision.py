@@ -41,7 +41,7 @@ def calibrated(**changes: Any) -> Plan:
 def test_what_is_declared_is_in_keys_and_nothing_else_is() -> None:
     plain, evaluated = plan_of().trials[0], plan_of(evaluation=HALF).trials[0]
     assert "evaluation" not in plain.at.base.identity
-    assert evaluated.at.base.identity["evaluation"] == HALF
+    assert evaluated.at.base.identity["evaluation"] == {**HALF, "compile": False}
     assert evaluated.at.base.key != plain.at.base.key
     assert plan_of(evaluation={}).trials[0].key == plain.key
     plain, seen = calibrated().trials[-1], calibrated(**HALF).trials[-1]  # taylor's

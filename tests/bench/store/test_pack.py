@@ -173,6 +173,8 @@ def test_a_damaged_pack_is_set_aside_and_what_holds_of_it_kept(
 def test_the_keys_of_lost_records_are_said(store: Store, packed: Path) -> None:
     damage, _ = DAMAGE["a word of a record"]
     packed.write_bytes(damage(packed.read_bytes()))
+    looked, faulty = store.all_records()
+    assert (len(looked), faulty) == (len(RECORDS) - 1, 1)
     (lost,) = KEYS - store.records(KEYS).keys()
     (line,) = store.set_aside_so_far()
     assert f"lost: {lost[:12]}; set aside" in line

@@ -20,6 +20,7 @@ from bench.command.compare import show_difference
 from reports.analysis.analysis import analyse
 from reports.analysis.compare import compare_methods
 from reports.build import build_report
+from reports.formats import Cell, Column, Table
 from reports.page.method_tables import standing_table
 from reports.page.page import render
 from reports.page.tables import typeset
@@ -301,3 +302,10 @@ def test_two_methods_in_a_terminal_of_eighty_columns() -> None:
     assert "m3 on digits – – – – not compared" in [" ".join(line.split()) for line in table]
     assert "Left out, m3 on digits, none: a: 3 trials not run at 50 %." in lines
     assert "None" not in "".join(table)
+
+
+def test_nothing_in_a_table_is_html_of_its_own() -> None:
+    cell = Cell("<script>alert(1)</script> a|b")
+    table = Table("notes", "Notes", "What it says", [Column("note")], [[cell]])
+    assert "<script" not in table.markdown
+    assert "&lt;script>alert(1)&lt;/script> a\\|b" in table.markdown
