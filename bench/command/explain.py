@@ -91,15 +91,13 @@ def _below(job: Job) -> dict[str, str]:
 
 def _show_record(console: Console, record: Record) -> None:
     """What came of it, and where its time went."""
-    made, metric = record.provenance, record.metric
+    found, made, costs, why = record.measurements, record.provenance, record.costs, record.failure
     say(console, f"{record.status}, begun {made['started'][:19]} UTC on {made['host']}")
-    if found := record.measurements:
-        both = (found.pruned, found.dense)
-        top1, dense = (f"{metric.scale * one.top1:.{metric.digits}f}" for one in both)
-        say(console, f"{metric.axis} {top1}, dense {dense}")
-    if costs := record.costs:
-        spent = {"score": costs.score_s, "phases": costs.phases_s, "recovery": costs.recovery_s}
-        said = (f"{what} {one:.3g}" for what, one in {**spent, "all": costs.total_s}.items())
-        say(console, "seconds: ", ", ".join(said))
-    if why := record.failure:
+    if found:
+        both = (f"{record.metric.scale * one.top1:.2f}" for one in (found.pruned, found.dense))
+        say(console, record.metric.axis, " {}, dense {}".format(*both))
+    if costs:
+        before = f"seconds: score {costs.score_s:.3g}, phases {costs.phases_s:.3g}, then "
+        say(console, f"{before}{costs.total_s:.3g} in all, {costs.recovery_s:.3g} in recovery")
+    if why:
         say(console, (f"{why.kind}: {why.message}", "red"), f"\n{why.traceback}")

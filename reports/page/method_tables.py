@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from .. import statistics
@@ -45,22 +44,6 @@ def _standing(row: dict[Any, Any]) -> Cell:
     return Cell(
         points(row["mean"]) + spread, float(row["mean"]), best.MARKED.get(row["standing"], "")
     )
-
-
-def rank_table(results: Results, recovery: str) -> Table | None:
-    """Who may be where in the order of methods; None below two methods."""
-    ranking = results.ranking[recovery]
-    if ranking.pairwise is None:
-        return None
-    means = statistics.known_mean(ranking.scores, axis=0)
-    rows = []
-    failed = np.isnan(ranking.scores).any(axis=0)
-    for method in np.argsort(np.where(failed, np.inf, -means), kind="stable"):
-        low, high = ranking.low[method], ranking.high[method]
-        cells = [Cell(ranking.methods[method]), signed(means[method])]
-        cells += [Cell(f"{low:.0f} to {high:.0f}" if high > low else f"{low:.0f}", float(low))]
-        rows.append(cells)
-    return captioned("ranks", recovery, results, rows, ranking=ranking)
 
 
 def overall_table(results: Results, recovery: str) -> Table:

@@ -14,7 +14,7 @@ from ..figures.plot import Drawing
 from ..formats import Table
 from ..words import templates
 from . import answer, findings, wording
-from .glossary import explainer, glossary, place
+from .glossary import glossary
 from .tables import FRAMES
 from .warnings import one_image, scope, warnings
 
@@ -53,10 +53,7 @@ def rendered(
         autoescape=True,
         finalize=lambda it: it.replace(" %", "\N{NO-BREAK SPACE}%") if isinstance(it, str) else it,
     )
-    environment.globals["glossary"] = {
-        term: (place(term), text) for term, text in glossary().items()
-    }
-    environment.filters["explained"] = explainer()
+    environment.globals["glossary"] = glossary()
     return environment.get_template(name).render(
         known,
         results=results,

@@ -10,15 +10,13 @@ from ..analysis.deployed import LABELS, NUMBERS, deployed
 from ..analysis.published import AGREE, BEYOND, DIFFER, UNKNOWN
 from ..analysis.results import Results
 from ..formats import Cell, Table, after, capital, in_order, number, signed, whole
-from ..metric import spoken
-from ..records import Measurements, budget_words, others
+from ..records import Measurements, budget_words
 from . import latency
 from .captions import captioned, caution
 from .method_tables import (
     difference_table,
     equal_cost_table,
     overall_table,
-    rank_table,
     standing_table,
 )
 
@@ -38,7 +36,7 @@ def frames_of(results: Results) -> dict[str, pd.DataFrame]:
 def typeset(results: Results) -> dict[str, list[Table]]:
     """All of them under their headings, in the order of the page."""
     makers = (
-        *(standing_table, rank_table, overall_table, equal_cost_table),
+        *(standing_table, overall_table, equal_cost_table),
         *(difference_table, tuned_table, cost_table),
     )
     tables = {}
@@ -47,7 +45,7 @@ def typeset(results: Results) -> dict[str, list[Table]]:
         tables[capital(after(recovery))] = [one for one in made if one is not None]
     if len(results.published):
         tables["Ours and the published"] = [published_table(results)]
-    whole = (make(results) for make in (noise_table, deployed_table, cell_table))
+    whole = (make(results) for make in (noise_table, deployed_table))
     return tables | {"Whole suite": [one for one in whole if one is not None]}
 
 
@@ -109,30 +107,6 @@ def tuned_table(results: Results, recovery: str) -> Table | None:
 
 def _budget(results: Results, budget: Any) -> Cell:
     return Cell(budget_words(results.suite.budgets.cost, budget), float(budget))
-
-
-def cell_table(results: Results) -> Table:
-    """Every cell of the suite."""
-    suite, columns = results.suite, ["top1", "retained_top1"]
-    if any(one.validation for one in suite.datasets):
-        columns.append("best_validation_top1")
-    # A mask leaves channels and latency as they are, and only a mask has weights.
-    gone = {"channels", "latency"} if suite.budgets.unstructured else {"weights"}
-    gone |= {"memory"} - {suite.budgets.cost}
-    costs = ("macs", "params", "channels", "weights", "memory", "latency")
-    columns += [f"{one}_percent" for one in costs if one not in gone]
-    columns += ["score_s", "recovery_s", *others(results.trials)]
-    rows = []
-    for row in results.cells.to_dict("records"):
-        cells = [Cell(row[one]) for one in ("problem", "recovery", "method")]
-        cells += [_budget(results, row["budget"])]
-        cells += [Cell(f"{row['done']}/{row['expected']}", row["done"])]
-        for one in columns:
-            digits = spoken().digits + 1 if one.endswith("top1") else 3
-            signs = one == "retained_top1"
-            cells.append(signed(row[one]) if signs else number(row[one], digits))
-        rows.append(cells)
-    return captioned("cells", "", results, rows, columns=columns)
 
 
 def summary(table: pd.DataFrame) -> str:

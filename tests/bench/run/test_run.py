@@ -66,7 +66,7 @@ class Scripted:
     def __init__(self, results: Path, script: Callable[[Job], Outcome | None]) -> None:
         self._lab, self._script = start(Settings(results, results)), script
         self._accepted: list[Job] = []
-        self.closed: bool | None = None
+        self.closed = False
 
     def submit(self, job: Job) -> None:
         assert not (self._accepted and any(one.alone for one in (job, *self._accepted)))
@@ -76,8 +76,8 @@ class Scripted:
         job = self._accepted.pop()  # the latest first: order must not matter
         return [(job, self._script(job) or perform(job, self._lab))]
 
-    def close(self, *, kill: bool) -> None:
-        self.closed = kill
+    def close(self) -> None:
+        self.closed = True
 
 
 SMALL: dict[str, Any] = {"budgets": {"macs": [0.5]}, "recoveries": ["none"]}
@@ -265,7 +265,7 @@ def test_a_store_that_fails_stops_the_run_and_keeps_the_records(tmp_path: Path, 
     plan, executor = make_plan(toy.suite(**SMALL)), Scripted(tmp_path, script)
     with pytest.raises(StoreError, match="the disk is full"):
         run(plan.trials, Store(tmp_path), executor, Heard())
-    assert executor.closed is True  # killed, not waited for
+    assert executor.closed
     assert len(toy.records(tmp_path)) == after
     assert go(tmp_path) == ALL_DONE
 
