@@ -295,7 +295,7 @@ class Fidelity(_Frozen):
     score: list[float]
     images_scored: Count
     spanned: list[str]  # roots of groups that a layer norm spans: zeroing them is not removing them
-    whole: dict[str, str]  # root -> why the oracle ran whole forward passes there
+    whole: dict[str, str] = Field(default={}, exclude=True)  # of records from before 30 November
 
 
 class Costs(_Frozen):

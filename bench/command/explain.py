@@ -2,10 +2,9 @@
 
 import re
 import shlex
-from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
 
+import yaml
 from rich.console import Console
 
 from criteria import CriteriaError
@@ -46,7 +45,7 @@ def show_trial(console: Console, store: Store, wanted: str) -> None:
     if labels is None or not (of := record or job):
         raise BenchError(f"{key}: not run, and with the code of today this trial has another key")
     say(console, (_name(labels), "bold"), f", of {labels.suite}")
-    _tree(console, f"{key} stands for", of.identity, 0)
+    say(console, f"{key} stands for\n{yaml.safe_dump(of.identity, sort_keys=False)}")
     _show_record(console, record) if record else say(console, "not run yet")
     if job is None:
         say(console, f"As it was, no suite here plans it: bench run FILE --trial {key[:12]}")
@@ -70,15 +69,6 @@ def _name(of: Labels) -> str:
 def _words(text: str) -> set[str]:
     """Those of a name, where numbers stay with their words."""
     return set(re.findall(r"(?:base|repeat|threshold) \S+|[^\s·,]+", text.replace(" %", "%")))
-
-
-def _tree(console: Console, name: str, values: Mapping[str, Any], indent: int) -> None:
-    """What is no mapping in one line, mappings below it; what is null or empty is left out."""
-    told = {key: one for key, one in values.items() if one not in (None, {}, [])}
-    plain = [f"{key} {one}" for key, one in told.items() if not isinstance(one, dict)]
-    say(console, (f"{name}: ", "bold"), ", ".join(plain), indent=indent)
-    for key in (one for one in told if isinstance(told[one], dict)):
-        _tree(console, key, told[key], indent + 2)
 
 
 def _below(job: Job) -> dict[str, str]:

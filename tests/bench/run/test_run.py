@@ -175,10 +175,11 @@ def test_a_criterion_that_kills_or_stalls_its_worker_takes_no_other_with_it(
     heard = Heard()
     assert go(tmp_path, script, heard=heard) == ALL_DONE | {"random": "failed"}
     assert attempts == {
-        ("random", "l1", "taylor"): tries,
+        ("random", "taylor", "l1"): tries,
         ("random",): tries,
         ("l1",): 1,
         ("taylor",): 1,
+        ("l1", "l2"): 1,  # without images
     }
     (record,) = (one for one in heard.records if one.status == "failed")
     assert record.failure is not None
@@ -200,13 +201,13 @@ def test_any_failure_of_the_shared_pass_is_one_criterions_own(tmp_path: Path) ->
     }
 
 
-def test_a_failed_score_does_not_fail_the_iterative_path_that_makes_its_own(tmp_path: Path) -> None:
+def test_a_failed_score_fails_every_path_that_begins_with_it(tmp_path: Path) -> None:
     methods = ["l1", {"criterion": "taylor", "iterative": {"steps": 1}}, "taylor"]
     plan = make_plan(toy.suite(**SMALL, methods=methods))
     found = go(
         tmp_path, lambda job: failed("Oops") if scores_of("taylor", job) else None, plan=plan
     )
-    assert found == {"l1": "done", "taylor": "failed", "taylor-1": "done"}
+    assert found == {"l1": "done", "taylor": "failed", "taylor-1": "failed"}
 
 
 def test_a_failed_path_fails_its_trials_and_its_controls(tmp_path: Path) -> None:
