@@ -52,17 +52,3 @@ def lamp(scores: Tensor) -> Tensor:
 
 def _nonzero(value: Tensor) -> Tensor:
     return torch.where(value == 0, torch.ones_like(value), value)
-
-
-def shared_quantiles(values: Tensor, classes: Tensor) -> Tensor:
-    """Place of each value among those of its class, in (0, 1); equal values share a place.
-
-    `values`: `[n]`. `classes`: `[n]`, small integers.
-    """
-    places = torch.empty_like(values, dtype=torch.float64)
-    for one in classes.unique():
-        mine = classes == one
-        _, inverse, counts = values[mine].unique(return_inverse=True, return_counts=True)
-        middle = counts.cumsum(0) - counts.double() / 2  # between the ranks of equal values
-        places[mine] = (middle / mine.sum())[inverse]
-    return places

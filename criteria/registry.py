@@ -119,12 +119,7 @@ def needed(name: str, options: Mapping[str, Any]) -> Need:
 
 
 def draws(name: str, options: Mapping[str, Any]) -> bool:
-    """Whether the scores of a criterion, or of a part of it, are meant to be random.
-
-    Example:
-        >>> draws("inverse", {"of": "random"}), draws("l1", {})
-        (True, False)
-    """
+    """Whether the scores of a criterion, or of a part of it, are meant to be random."""
     parts = parts_of(CATALOG.options(name, options))
     return find(name).chance or any(draws(one.criterion, one.options) for one in parts)
 

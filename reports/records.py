@@ -55,24 +55,10 @@ class RecordError(ValueError):
     """A file that is no valid record: torn, edited, of another schema, or out of range."""
 
 
-def canonical(value: Any) -> str:
-    """A value in canonical JSON: sorted keys, no spaces, no NaN."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
 def content_key(identity: Any) -> str:
-    """SHA-256 of canonical JSON."""
-    return hashlib.sha256(canonical(identity).encode()).hexdigest()
-
-
-def joined_key(written: Mapping[str, str]) -> str:
-    """`content_key` of a mapping whose values are in canonical JSON already.
-
-    >>> joined_key({"b": canonical([1]), "a": canonical(0.5)}) == content_key({"a": 0.5, "b": [1]})
-    True
-    """
-    text = ",".join(f'"{name}":{written[name]}' for name in sorted(written))
-    return hashlib.sha256(f"{{{text}}}".encode()).hexdigest()
+    """SHA-256 of canonical JSON: sorted keys, no spaces, no NaN."""
+    text = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def is_key(text: str) -> bool:
@@ -309,7 +295,7 @@ class Fidelity(_Frozen):
     score: list[float]
     images_scored: Count
     spanned: list[str]  # roots of groups that a layer norm spans: zeroing them is not removing them
-    whole: dict[str, str]  # root -> why the oracle ran whole forward passes there
+    whole: dict[str, str] = Field(default={}, exclude=True)  # of records from before 30 November
 
 
 class Costs(_Frozen):

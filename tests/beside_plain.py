@@ -58,12 +58,12 @@ def patterns(root, train: int = 100, test: int = 100):
 
 def scaled(count: int) -> int:
     """So many images or steps, at this scale."""
-    return max(2, round(count * SCALE))
+    return max(1, round(count * SCALE))
 
 
 def few(images: int) -> int:
-    """Images at this scale, a quarter at least: what a step costs beside them does not shrink."""
-    return round(images * max(SCALE, 0.25))
+    """Images at this scale; fewer steps first, as what one costs beside them does not shrink."""
+    return round(images * min(1.0, 2.5 * SCALE))
 
 
 @dataclass

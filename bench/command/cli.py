@@ -314,13 +314,8 @@ def pack(
     if not store.record_keys():
         raise BenchError(f"--results {results}: there are no records; make some with bench run")
     with store.lock(), saying_damage(store, console):
-        if unpack:
-            said = f"{counted(store.unpack(), 'record')} unpacked: {store.root / 'records'}"
-        else:
-            path = store.pack()
-            size = f"{path.stat().st_size / 1e6:.1f} MB"
-            said = f"{counted(len(store.record_keys()), 'record')} in one file of {size}: {path}"
-    say(console, said)
+        where = store.unpack() if unpack else store.pack()
+        say(console, f"{counted(len(store.record_keys()), 'record')} in {where}")
 
 
 @app.command()

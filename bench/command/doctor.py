@@ -3,13 +3,10 @@
 import os
 import platform
 import shutil
-import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
-from urllib.request import urlopen
 
 import psutil
 from packaging.requirements import Requirement
@@ -19,14 +16,15 @@ from ..errors import StoreError
 from ..store.provenance import PACKAGES, cpu
 from ..store.store import Store
 from ..terminal import print_table
-from ..tracking.connection import is_server, tracking_uri, without_password
+from ..tracking import TrackingError, tracking_uri
+from ..tracking.connection import connect, local_uri, talking_to, without_password
 
 GIB = 2**30
 
 
 def show_findings(console: Console, store: Store) -> int:
     """Print a line of each, with what to do; returns 1 where something is wrong."""
-    found = [*_machine(), *_results(store), _mlflow(store)]
+    found = [*_machine(), *_results(store)]
     print_table(console, ("what", "is", "found"), found)
     return int(any(mark == "wrong" for _, mark, _ in found))
 
@@ -40,10 +38,9 @@ def _machine() -> Iterator[tuple[str, str, str]]:
     yield "versions", "wrong" if wrong else "ok", said
     extras = sorted({str(one.marker).split('"')[1] for one in lacks if one.marker})
     yield "extras", "ok", f"all but {', '.join(extras)}" if extras else "all"
-    info, mine = Path("/proc/cpuinfo"), len(psutil.Process().cpu_affinity())
-    flags = info.read_text().split() if info.exists() else []
-    able = [one for one in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if one in flags]
-    yield "CPUs", "ok", f"{mine} of {os.cpu_count()} are ours: {cpu()} {' '.join(able)}"
+    flags = set(info.read_text().split()) if (info := Path("/proc/cpuinfo")).exists() else set()
+    able = sorted(flags & {"avx2", "avx512f", "avx512_bf16", "amx_bf16"})
+    yield "CPUs", "ok", f"{os.cpu_count()}: {cpu()} {' '.join(able)}"
     free, whole = (getattr(psutil.virtual_memory(), one) / GIB for one in ("available", "total"))
     yield "memory", "ok" if free > 1 else "look", f"{free:.1f} of {whole:.1f} GiB free"
     threads = os.environ.get("OMP_NUM_THREADS", "1")
@@ -69,32 +66,20 @@ def _results(store: Store) -> Iterator[tuple[str, str, str]]:
         free = shutil.disk_usage(there).free / GIB
         mark = "ok" if free > 5 else "look" if free > 0.5 else "wrong"
         yield "disk", mark, f"{free:.1f} GiB free at {there}"
-    if holder := store.holder():
-        yield "results", "look", f"process {holder} runs here: bench status --watch"
-    elif store.root.exists():
-        try:
+    uri = tracking_uri(store.root)
+    try:
+        if holder := store.holder():
+            yield "results", "look", f"process {holder} runs here: bench status --watch"
+        elif store.root.exists():
             with store.lock():
                 yield "results", "ok", f"{store.root} can be written and locked"
-        except StoreError as error:
-            yield "results", "wrong", str(error)
+        if uri != local_uri(store.root) or (store.root / "mlflow.db").exists():
+            with talking_to(uri):
+                connect(uri).search_experiments(max_results=1)
+            yield "MLflow", "ok", f"{without_password(uri)} answers"
+    except (StoreError, TrackingError) as error:
+        yield "results", "wrong", str(error)
     aside, (whole, faulty) = store.set_aside_so_far(), store.all_records()
     yield "damage", "look" if aside else "ok", f"{len(aside)} set aside {''.join(aside[-1:])}"
     said = f"{len(whole)}; {faulty} of another version or damaged, which bench run makes anew"
     yield "records", "look" if faulty else "ok", said
-
-
-def _mlflow(store: Store) -> tuple[str, str, str]:
-    """Whether the store answers, and in which schema a local one is."""
-    uri, path = tracking_uri(store.root), store.root / "mlflow.db"
-    shown = without_password(uri)
-    try:
-        if is_server(uri):
-            with urlopen(f"{uri.rstrip('/')}/version", timeout=3) as answer:
-                return "MLflow", "ok", f"{shown} is version {answer.read(20).decode()}"
-        if "MLFLOW_TRACKING_URI" in os.environ or not path.exists():
-            return "MLflow", "ok", f"{shown}: not there yet, or not ours to ask"
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=1)) as database:
-            (schema,) = database.execute("select version_num from alembic_version").fetchone()
-        return "MLflow", "ok", f"{shown}, schema {schema}"
-    except (OSError, ValueError, TypeError, sqlite3.Error) as error:
-        return "MLflow", "wrong", f"{shown}: {error}; mend or delete it, then bench sync SUITE"

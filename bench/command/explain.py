@@ -2,10 +2,9 @@
 
 import re
 import shlex
-from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
 
+import yaml
 from rich.console import Console
 
 from criteria import CriteriaError
@@ -46,7 +45,7 @@ def show_trial(console: Console, store: Store, wanted: str) -> None:
     if labels is None or not (of := record or job):
         raise BenchError(f"{key}: not run, and with the code of today this trial has another key")
     say(console, (_name(labels), "bold"), f", of {labels.suite}")
-    _tree(console, f"{key} stands for", of.identity, 0)
+    say(console, f"{key} stands for\n{yaml.safe_dump(of.identity, sort_keys=False)}")
     _show_record(console, record) if record else say(console, "not run yet")
     if job is None:
         say(console, f"As it was, no suite here plans it: bench run FILE --trial {key[:12]}")
@@ -72,15 +71,6 @@ def _words(text: str) -> set[str]:
     return set(re.findall(r"(?:base|repeat|threshold) \S+|[^\s·,]+", text.replace(" %", "%")))
 
 
-def _tree(console: Console, name: str, values: Mapping[str, Any], indent: int) -> None:
-    """What is no mapping in one line, mappings below it; what is null or empty is left out."""
-    told = {key: one for key, one in values.items() if one not in (None, {}, [])}
-    plain = [f"{key} {one}" for key, one in told.items() if not isinstance(one, dict)]
-    say(console, (f"{name}: ", "bold"), ", ".join(plain), indent=indent)
-    for key in (one for one in told if isinstance(told[one], dict)):
-        _tree(console, key, told[key], indent + 2)
-
-
 def _below(job: Job) -> dict[str, str]:
     """What it stands on, by key; what is made first comes first."""
     found: dict[str, str] = {}
@@ -91,15 +81,13 @@ def _below(job: Job) -> dict[str, str]:
 
 def _show_record(console: Console, record: Record) -> None:
     """What came of it, and where its time went."""
-    made, metric = record.provenance, record.metric
+    found, made, costs, why = record.measurements, record.provenance, record.costs, record.failure
     say(console, f"{record.status}, begun {made['started'][:19]} UTC on {made['host']}")
-    if found := record.measurements:
-        both = (found.pruned, found.dense)
-        top1, dense = (f"{metric.scale * one.top1:.{metric.digits}f}" for one in both)
-        say(console, f"{metric.axis} {top1}, dense {dense}")
-    if costs := record.costs:
-        spent = {"score": costs.score_s, "phases": costs.phases_s, "recovery": costs.recovery_s}
-        said = (f"{what} {one:.3g}" for what, one in {**spent, "all": costs.total_s}.items())
-        say(console, "seconds: ", ", ".join(said))
-    if why := record.failure:
+    if found:
+        both = (f"{record.metric.scale * one.top1:.2f}" for one in (found.pruned, found.dense))
+        say(console, record.metric.axis, " {}, dense {}".format(*both))
+    if costs:
+        before = f"seconds: score {costs.score_s:.3g}, phases {costs.phases_s:.3g}, then "
+        say(console, f"{before}{costs.total_s:.3g} in all, {costs.recovery_s:.3g} in recovery")
+    if why:
         say(console, (f"{why.kind}: {why.message}", "red"), f"\n{why.traceback}")

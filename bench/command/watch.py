@@ -24,13 +24,12 @@ def show_run(console: Console, store: Store, suite: str = "") -> None:
     try:
         while holder := store.holder():
             begun = (store.root / ".holder").stat().st_mtime
-            logs = [one for one in store.root.glob("logs/*") if one.stat().st_mtime >= begun]
-            if not logs:
-                time.sleep(1)  # it begins
-                continue
-            if suite not in ("", logs[0].stem[:-17]):
-                raise BenchError(f"the run under way is another: {logs[0].stem[:-17]}")
-            return _follow(console, store, logs[0], holder)
+            for log in store.root.glob("logs/*"):
+                if log.stat().st_mtime >= begun:
+                    if suite not in ("", log.stem[:-17]):
+                        raise BenchError(f"the run under way is another: {log.stem[:-17]}")
+                    return _follow(console, store, log, holder)
+            time.sleep(1)  # it begins
         say(console, f"No run is under way in {store.root}; bench status tells of those that were.")
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(f"the run's log is damaged ({error!r}); bench status SUITE") from error

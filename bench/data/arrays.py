@@ -13,7 +13,7 @@ from torch import Tensor
 from .. import seeds
 from ..errors import DataError, fault
 from .images import ArrayImages, Normalization, resized
-from .reader import Source, Splits, image_shape, normalization, preparation, refuse_crops
+from .reader import Source, Splits, image_shape, normalization, preparation, refuse_keys
 
 
 def read_digits(source: Source) -> Splits:
@@ -89,7 +89,7 @@ def read_arrays(
     """Splits of images [n, c, h, h] in memory, uint8 or float, resized if the suite asks."""
     normalize = normalization(source.spec, normalize_as, channels=parts[0][0].shape[1])
     size = source.spec.image_size or parts[0][0].shape[-1]
-    refuse_crops(source.spec)
+    refuse_keys(source.spec, "crops")
 
     def split(pixels: Tensor, labels: Tensor) -> ArrayImages:
         there, chosen = resized(pixels, size).to(source.device), torch.arange(len(labels))

@@ -19,7 +19,7 @@ from ..store.sealed import holds, read_json, write_json, write_large
 from .images import IN_MEMORY, THREADS, ArrayImages, FileImages, Images, beyond, centered
 from .known import find
 from .picture import Picture, decode, examined
-from .reader import Source, Splits, image_shape, normalization, preparation, refuse_crops
+from .reader import Source, Splits, image_shape, normalization, preparation, refuse_keys
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def read_pictures(
     small = size <= IN_MEMORY
     normalize = normalization(source.spec, "cifar" if small else "imagenet", channels=3)
     if small:
-        refuse_crops(source.spec)
+        refuse_keys(source.spec, "crops")
 
     def split(listing: Pictures, identity: object) -> Images:
         labels, chosen = torch.tensor(listing.labels), torch.arange(len(listing.labels))

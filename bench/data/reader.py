@@ -14,7 +14,7 @@ from suites.files import read_yaml
 from suites.problem import DatasetSpec
 
 from ..errors import BenchError, DataError
-from .images import IN_MEMORY, Images, Normalization
+from .images import Images, Normalization
 
 NORMALIZATIONS = TypeAdapter(dict[str, Normalization]).validate_python(
     read_yaml(Path(__file__).with_name("normalizations.yaml"))
@@ -115,16 +115,10 @@ def preparation(
 
 
 def refuse_keys(spec: DatasetSpec, *keys: str) -> None:
-    """Raises DataError for keys of a suite that mean nothing for a dataset."""
+    """Raises DataError for keys of a suite that mean nothing for a dataset.
+
+    Such as crops of images that are held in memory: those are shifted.
+    """
     for key in keys:
         if key in spec.model_fields_set:
             raise DataError(f"{spec.name}: {key} means nothing for it; leave it out")
-
-
-def refuse_crops(spec: DatasetSpec) -> None:
-    """Small images are shifted and not cropped: raises DataError where crops are asked for."""
-    if spec.crops != "resized":
-        raise DataError(
-            f"{spec.name}: crops: {spec.crops} is for images of more than {IN_MEMORY} pixels a "
-            "side; smaller ones are shifted, so leave it out"
-        )

@@ -22,8 +22,8 @@ class Executor(Protocol):
     def finished(self) -> list[tuple[Job, Outcome]]:
         """Wait until some accepted jobs are done, and return those."""
 
-    def close(self, *, kill: bool) -> None:
-        """Let the workers go; with `kill`, without waiting for what they do."""
+    def close(self) -> None:
+        """Let the workers go, without waiting for what they do."""
 
 
 EXECUTORS = ("inline", "local", "ray", "slurm")
@@ -80,5 +80,5 @@ class Inline:
         job = self._accepted.pop(0)
         return [(job, perform(job, self._workspace))]
 
-    def close(self, *, kill: bool) -> None:
+    def close(self) -> None:
         self._accepted.clear()

@@ -1,5 +1,6 @@
 """Worker processes on this machine, one thread each; on GPUs, dealt out over the visible ones."""
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from multiprocessing import get_context, resource_tracker
@@ -39,7 +40,8 @@ class Local(Pool):
 def _work(call: Callable[[int], None], number: int, gpu: str | None) -> None:
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu  # before this process uses any
-    call(number)
+    with contextlib.suppress(OSError, EOFError):  # the front is gone
+        call(number)
 
 
 def visible_gpus() -> list[str]:

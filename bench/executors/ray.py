@@ -51,8 +51,8 @@ class Ray(Pool):
             return f"{type(error).__name__} of Ray's"
         return "it left"
 
-    def close(self, *, kill: bool) -> None:
-        super().close(kill=kill)
+    def close(self) -> None:
+        super().close()
         self._ray.shutdown()
 
 

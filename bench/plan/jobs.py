@@ -12,7 +12,7 @@ from functools import cache, cached_property
 from operator import attrgetter
 from typing import Any, ClassVar, cast
 
-from reports.records import SCHEMA_VERSION, Labels, canonical, content_key, joined_key
+from reports.records import SCHEMA_VERSION, Labels, content_key
 from suites import Recipe
 from suites.fidelity import FidelitySpec
 from suites.method import IterativeSpec
@@ -25,15 +25,6 @@ from .uses import CriterionSpec, PhaseUse
 
 # Raised when the engine changes what a trial finds: training, selection, cutting, measuring.
 ENGINE_VERSION = 3
-
-
-# By the ids of what follows a cut, which hold as long as it is here: that, in canonical JSON.
-_FOLLOWING: dict[tuple[int, ...], tuple[Any, dict[str, str]]] = {}
-
-
-def _written(of: Standpoint | PathJob) -> dict[str, str]:
-    """Its identity, every value in canonical JSON, as many keys share it."""
-    return {name: canonical(one) for name, one in of.identity.items()}
 
 
 class _Job:
@@ -187,8 +178,6 @@ class Standpoint:
             "calibration": self.calibration and self.calibration.keyed(self.alteration),
         }
 
-    written = cached_property(_written)
-
     @property
     def images(self) -> int:
         """How many there are to look at."""
@@ -206,8 +195,7 @@ class Standpoint:
     def score_key(self, criterion: CriterionSpec, per_weight: bool = False) -> str:
         """Key of a criterion's scores; those of channels and of single weights are others."""
         of = "weights" if per_weight else "channels"
-        own = {"criterion": canonical(criterion.identity), "of": canonical(of)}
-        return joined_key(self.written | own)
+        return content_key({**self.identity, "criterion": criterion.identity, "of": of})
 
 
 @dataclass(frozen=True, eq=False)
@@ -288,11 +276,9 @@ class PathJob(_ByCriterion):
         aside = () if self.deployment else ("deployment",)
         return self.at.identity | self._made("at", "budgets", *aside) | {"visited": visited}
 
-    written = cached_property(_written)
-
     @cached_property
     def key(self) -> str:
-        return joined_key(self.written | {"budgets": canonical(self.budgets)})
+        return content_key({**self.identity, "budgets": list(self.budgets)})
 
     @property
     def alone(self) -> bool:
@@ -352,13 +338,8 @@ class TrialJob(_Job):
     """Cut at one budget, recover, measure, write the record."""
 
     kind: ClassVar[str] = "trials"
-    _aside: ClassVar = (
-        "path",
-        "at",
-        "timing",
-        "labels",
-        "keep",
-    )  # said otherwise, or deciding nothing
+    # Said otherwise, or deciding nothing
+    _aside: ClassVar = ("path", "at", "timing", "labels", "keep")
     path: PathJob
     at: Standpoint  # its path's, or where all repeats share that, the one that its recovery has
     budget: float
@@ -377,28 +358,12 @@ class TrialJob(_Job):
     keep: bool = False  # whether its network is kept, which decides nothing of its record
 
     @property
-    def identity(self) -> dict[str, Any]:  # not kept: a suite may have many trials
-        return self.path.identity | self.at.identity | self._own
-
-    @property
-    def _own(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, Any]:  # not kept, as a suite may have many trials
         measured: bool | dict[str, Any] = self.timing is not None
         if self.timing is not None and self.timing.measure != Measure():
             measured = self.timing.measure.identity
         timed = {"schema": SCHEMA_VERSION, "latency": measured}
-        return self._made(*self._aside) | timed
-
-    @cached_property
-    def key(self) -> str:
-        """SHA-256 of the identity, of which trials of one recovery share all but the budget."""
-        shared = (name for name in self._fields() if name not in (*self._aside, "budget"))
-        given = [self.timing and self.timing.measure, *(getattr(self, name) for name in shared)]
-        ids = tuple(map(id, given))
-        if ids not in _FOLLOWING:
-            after = {name: canonical(one) for name, one in self._own.items()}
-            _FOLLOWING[ids] = given, after
-        own = _FOLLOWING[ids][1] | {"budget": canonical(self.budget)}
-        return joined_key(self.path.written | self.at.written | own)
+        return self.path.identity | self.at.identity | self._made(*self._aside) | timed
 
     @property
     def after_the_cut(self) -> dict[str, Any]:

@@ -106,10 +106,9 @@ class Maker(Generic[S]):
 
     def varies(self, method: MethodSpec) -> bool:
         """Whether another repeat scores otherwise: by other images, draws, or a preparation."""
-        if method.prepare is not None:
-            return True
         one = self.criterion(method)
-        return bool(registry.needed(one.name, one.options)) or registry.draws(one.name, one.options)
+        drawn = registry.needed(one.name, one.options) or registry.draws(one.name, one.options)
+        return bool(method.prepare or drawn)
 
     def prepared(self, case: Probe) -> jobs.DenseJob:
         """The base, or what the method's preparation makes of it."""
@@ -273,9 +272,7 @@ class FidelityMaker(Maker[FidelitySuite]):
         if registry.find(criterion.name).selector is not None:
             named = {"method": probe.method.name, "criterion": criterion.name}
             raise PlanError(fault("sets_in_fidelity", **named))
-        method = probe.method
-        repeated = self.once(("varies", method.name), lambda: self.varies(method))
-        at = self.standpoint(probe, repeated=repeated)
+        at = self.standpoint(probe, repeated=self.varies(probe.method))
         oracle = self.once(
             ("oracle", id(at.base)), lambda: jobs.OracleJob(at.base, self.suite.fidelity)
         )

@@ -1,11 +1,11 @@
 """The plan: a suite's trials, every name resolved and every key known; done or not."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Self, TypeVar
+from typing import Any, Self
 
 from reports.records import Record
-from suites import FidelitySuite, Probe, Suite, expand
+from suites import FidelitySuite, Suite, expand
 from suites.faults import no_such
 
 from ..data.known import list_datasets
@@ -14,8 +14,6 @@ from .jobs import DenseJob, Job, Trial
 from .makers import ComparisonMaker, FidelityMaker
 from .outline import Outline
 from .refusals import shared_metric
-
-P = TypeVar("P", bound=Probe)
 
 
 @dataclass(frozen=True)
@@ -90,11 +88,7 @@ def make_plan(suite: Suite | FidelitySuite) -> Plan:
         if name not in known and not name.startswith("hf:"):
             raise PlanError(no_such("dataset", name, known))
     shared_metric(suite)
-    if isinstance(suite, FidelitySuite):
-        return Plan(suite, tuple(_spanned(FidelityMaker(suite).trial, expand(suite))))
-    return Plan(suite, tuple(_spanned(ComparisonMaker(suite).trial, expand(suite))))
-
-
-def _spanned(make: Callable[[P], Trial], cases: Iterable[P]) -> Iterator[Trial]:
-    """A trial a case, or one for all of its repeats."""
-    return (one for case in cases if (one := make(case)).labels.repeat == case.repeat)
+    maker: Any = ComparisonMaker(suite) if isinstance(suite, Suite) else FidelityMaker(suite)
+    made = ((case, maker.trial(case)) for case in expand(suite))
+    # What stands for all repeats is that of the first.
+    return Plan(suite, tuple(one for case, one in made if one.labels.repeat == case.repeat))

@@ -29,7 +29,7 @@ class Live(progress.Progress):
     def __init__(self, console: Console) -> None:
         self._at: float | None = None  # when what is taken now happened; None: nothing is
         self._kinds: dict[str, progress.TaskID] = {}  # the bar of each
-        self._slots, self._begun, self._trials = 0, 0.0, 0
+        self._slots, self._begun = 0, 0.0
         self._names: dict[str, str] = {}  # of the jobs that an executor has, by key, oldest first
         self._since: dict[str, float] = {}  # when those that run began
         self._statuses: Counter[str] = Counter()  # of trials
@@ -46,7 +46,8 @@ class Live(progress.Progress):
 
     def get_renderables(self) -> Iterable[RenderableType]:
         if self._kinds:
-            yield Text(f"{self._counts}, after {self._for(self._begun)}")
+            failed = self._statuses.total() - self._statuses["done"]
+            yield Text(f"{self._for(self._begun)}, {failed} trials failed")
         yield from super().get_renderables()
         for key, at in list(self._since.items()):  # a copy: another thread draws
             now = f"{self._for(at)} {self._names.get(key)}"
@@ -59,7 +60,6 @@ class Live(progress.Progress):
         self._begun = self._begun or self._at
         if event == "jobs planned":
             self._slots = told["slots"]
-            self._trials += told["jobs"].get("trials", 0)
             for kind, count in told["jobs"].items():
                 if kind not in self._kinds:
                     self._kinds[kind] = self.add_task(kind, total=0)
@@ -81,15 +81,7 @@ class Live(progress.Progress):
             self._reasons.add(reason)
         if event == "record written":
             self._statuses[told["status"]] += 1
-            tenth = max(self._trials // 10, 1)
-            if not self.console.is_terminal and self._statuses.total() % tenth == 0:
-                say(self.console, self._counts)  # a file has no bars
         self._at = None
-
-    @property
-    def _counts(self) -> str:
-        ended = self._statuses.total()
-        return f"{ended}/{self._trials} trials, {ended - self._statuses['done']} failed"
 
     def _for(self, since: float) -> timedelta:
         return timedelta(seconds=int(max(self.get_time() - since, 0)))

@@ -39,10 +39,8 @@ def run(
     flow = _Flow(job_graph(trials, store), store, executor, listener, log, inspect)
     try:
         flow.run()
-    except BaseException:
-        executor.close(kill=True)
-        raise
-    executor.close(kill=False)
+    finally:
+        executor.close()
     return flow.statuses
 
 

@@ -59,38 +59,30 @@ def _tried(model: nn.Module, images: Tensor, task: Task) -> tuple[float, float |
     None for channels-last where the network fails in it, or gives other outputs.
     """
     count = max(2, min(64, TRIED // count_macs(model, (images[:1],))))
-    batches = [
-        images[torch.arange(count, device=images.device) % 2].clone(memory_format=one)
-        for one in FORMATS
-    ]
+    some = images[torch.arange(count, device=images.device) % 2]
+    batches = [some.clone(memory_format=one) for one in FORMATS]
     on_cuda = [images.device] if images.device.type == "cuda" else []
-    seconds: tuple[list[float], ...] = ([], [])
+    # The processor's own, as others may use it beside us; of a GPU, by the clock.
+    clock = time.perf_counter if on_cuda else time.process_time
+
+    def forward(batch: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return task.outputs(model.eval()(batch))
+
+    def turn(batch: Tensor) -> float:
+        start = clock()
+        forward(batch)
+        task.outputs(model.train()(batch)).sum().backward()
+        if on_cuda:
+            torch.cuda.synchronize()
+        return clock() - start
+
     with torch.random.fork_rng(devices=on_cuda):
         try:
-            plain, last = (_outputs(model, one[:2], task) for one in batches)
-            if (plain - last).abs().max() > ROUNDED * plain.abs().max():
-                raise RuntimeError("a network that looks at strides")
-            for _ in range(TURNS):
-                for batch, found in zip(batches, seconds, strict=True):
-                    found.append(_seconds(model, batch, task))
+            plain, last = map(forward, batches)
+            alike = (plain - last).abs().max() <= ROUNDED * plain.abs().max()
+            turns = [list(map(turn, batches)) for _ in range(TURNS)]
         except RuntimeError:  # of a view, for instance
             return 1.0, None
-    plain_s, last_s = map(min, seconds)
-    return plain_s, last_s
-
-
-def _outputs(model: nn.Module, images: Tensor, task: Task) -> Tensor:
-    with torch.inference_mode():
-        return task.outputs(model.eval()(images))
-
-
-def _seconds(model: nn.Module, images: Tensor, task: Task) -> float:
-    """Of the processor, which others may use beside us; of a GPU, by the clock."""
-    on_cuda = images.device.type == "cuda"
-    clock = time.perf_counter if on_cuda else time.process_time
-    start = clock()
-    _outputs(model, images, task)
-    task.outputs(model.train()(images)).sum().backward()
-    if on_cuda:
-        torch.cuda.synchronize()
-    return clock() - start
+    plain_s, last_s = map(min, zip(*turns, strict=True))
+    return plain_s, last_s if alike else None

@@ -1,31 +1,27 @@
 """A fidelity trial: a criterion's scores beside how the loss changes when one unit alone is gone.
 
-A unit is removed by masking (`criteria.network.cut.mask`): every parameter of it at zero. Each
-removal is a forward pass that starts at the unit's first layer (`bench.steps.partial_forward`);
-where that cannot be shown to equal the whole pass, the whole pass is what is run.
+A unit is removed by masking (`criteria.network.cut.mask`): every parameter of it at zero.
 """
 
+import copy
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
 from criteria import Group
-from criteria.network.cut import EQUAL, zero_
+from criteria.network.cut import zero_
 from reports.records import Costs, Fidelity
 
 from ..plan.jobs import FidelityJob, OracleJob
 from ..seeds import generator
 from ..store.sealed import read_json, wanted, write_json
-from .partial_forward import Replay
 from .scores import load_scores
 from .workspace import Workspace
 
-CHECKED = 8  # images on which a late start is held against the whole pass
 LEAST = 3  # units of a group: fewer have no ranking to speak of
 
 
@@ -35,8 +31,6 @@ class Oracle:
 
     losses: Tensor  # [images] of the intact network, float64
     changes: Tensor  # [units, images]: loss of each image without the unit, minus its loss with it
-    # Root of a group -> why its removals ran whole forward passes.
-    whole: dict[str, str] = field(default_factory=dict)
 
 
 def loss_changes(
@@ -51,61 +45,39 @@ def loss_changes(
     Raises:
         ValueError: no images.
     """
-    replay = Replay(model)
-    starts: list[int] = []
-    whole: dict[str, str] = {}
+    twin = copy.deepcopy(model).eval()
     dense: list[Tensor] = []
     changes: list[Tensor] = []
     for images, labels in batches:
-        if not dense:
-            starts, whole = _starts(replay, model, groups, units, images[:CHECKED])
-        dense.append(losses(replay.record(images), labels))
+        dense.append(losses(_outputs(twin, images), labels))
         without = [
-            losses(_without(replay, model, group, unit, start), labels) - dense[-1]
-            for group, chosen, start in zip(groups, units, starts, strict=True)
+            losses(_without(twin, model, group, unit, images), labels) - dense[-1]
+            for group, chosen in zip(groups, units, strict=True)
             for unit in chosen[:, None]
         ]
         changes.append(torch.stack(without))
     if not dense:
         raise ValueError("the oracle needs images to measure the loss on")
-    return Oracle(torch.cat(dense), torch.cat(changes, dim=1), whole)
+    return Oracle(torch.cat(dense), torch.cat(changes, dim=1))
 
 
-def _without(replay: Replay, intact: nn.Module, group: Group, unit: Tensor, start: int) -> Any:
-    """The network's outputs on the recorded batch without one unit, which is put back."""
-    zero_(replay.model, group, unit)
-    outputs = replay.resume(start)
+def _without(twin: nn.Module, intact: nn.Module, group: Group, unit: Tensor, images: Tensor) -> Any:
+    """The network's outputs without one unit, which is put back."""
+    zero_(twin, group, unit)
+    outputs = _outputs(twin, images)
     with torch.no_grad():
-        for one, value in zip(_tensors(replay.model), _tensors(intact), strict=True):
+        for one, value in zip(_tensors(twin), _tensors(intact), strict=True):
             one.copy_(value)
     return outputs
 
 
+def _outputs(model: nn.Module, images: Tensor) -> Any:
+    with torch.no_grad():
+        return model(images)
+
+
 def _tensors(model: nn.Module) -> list[Tensor]:
     return [*model.parameters(), *model.buffers()]
-
-
-def _starts(
-    replay: Replay,
-    intact: nn.Module,
-    groups: Sequence[Group],
-    units: Sequence[Tensor],
-    images: Tensor,
-) -> tuple[list[int], dict[str, str]]:
-    """Where the removals of each group start, and why some need whole passes, found on images."""
-    replay.record(images)
-    starts, whole = [], {}
-    for group, chosen in zip(groups, units, strict=True):
-        start = replay.start(group)
-        if start is None:
-            whole[group.root] = "one of its layers is used without being called"
-        elif len(chosen):
-            late, true = (_without(replay, intact, group, chosen[:1], at) for at in (start, 0))
-            pairs = zip(pytree.tree_leaves(late), pytree.tree_leaves(true), strict=True)
-            if any((a - b).abs().max() > EQUAL * b.abs().max().clamp(min=1) for a, b in pairs):
-                whole[group.root] = "a pass that starts at the group differs from the whole pass"
-        starts.append(0 if start is None or group.root in whole else start)
-    return starts, whole
 
 
 def sample_units(sizes: Sequence[int], wanted: int | None, draw: torch.Generator) -> list[Tensor]:
@@ -157,7 +129,6 @@ def make_oracle(job: OracleJob, workspace: Workspace) -> None:
             "unit": torch.cat(units).tolist(),
             "change": found.changes.mean(1).tolist(),
             "halves": [found.changes[:, half::2].mean(1).tolist() for half in (0, 1)],
-            "whole": found.whole,
         },
     )
 

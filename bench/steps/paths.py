@@ -5,9 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 
 import torch
-from torch import Tensor, nn
 
-from criteria import Group
 from criteria.registry import find
 from suites.protocol import Deployment
 
@@ -110,17 +108,16 @@ class _Path:
 
         A path of many steps draws for each by itself.
         """
-        stepwise, dense = self.job.iterative is not None, self.base.network.model
         values, shared, drew = load_scores(self.workspace, self.job.score_key)
+        stepwise, dense = self.job.iterative is not None, self.base.network.model
         if stepwise and drew:
             return self.anew
         self.cost.add(shared)
-
-        def score(model: nn.Module, groups: Sequence[Group]) -> list[Tensor]:
-            left = stepwise and model is not dense
-            return self.anew(model, groups) if left else self.cost.seen(groups, values)
-
-        return score
+        return lambda model, groups: (
+            self.anew(model, groups)
+            if stepwise and model is not dense
+            else self.cost.seen(groups, values)
+        )
 
     def _ride(self, chosen: Chosen) -> Chosen:
         """Train while what was chosen leaves, or, of a procedure that chooses itself, whatever

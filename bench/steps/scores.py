@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import torch
@@ -34,21 +34,20 @@ def make_scores(job: ScoresJob, workspace: Workspace) -> dict[str, Failure]:
     groups: Sequence[Group] = network.structure.groups
     if job.per_weight:
         groups = weight_groups(network.model, network.inputs)
-    draws = [generator(f"criterion/{spec.name}", **job.at.axes) for spec in job.criteria]
-    fresh = [draw.get_state() for draw in draws]
+    draws = [partial(generator, f"criterion/{one.name}", **job.at.axes) for one in job.criteria]
     criteria = [
-        create(spec.name, groups, spec.options, draw)
+        create(spec.name, groups, spec.options, draw())
         for spec, draw in zip(job.criteria, draws, strict=True)
     ]
     batches, loss = workspace.calibration(job.at, base.data), base.data.task.loss
     costs = gather(network.model, criteria, batches, loss, half=job.at.half)
     failures = {}
-    for spec, one, cost, before in zip(job.criteria, criteria, costs, fresh, strict=True):
+    for spec, one, cost, draw in zip(job.criteria, criteria, costs, draws, strict=True):
         key, error = job.score_key(spec), cost.failure
         if error is None:
             try:
                 values = timed_scores(one, cost)
-                drew = not torch.equal(one.generator.get_state(), before)
+                drew = not torch.equal(one.generator.get_state(), draw().get_state())
                 if drew and job.at.repeat is None:
                     raise CriteriaError(fault("draws", name=spec.name))
                 _write(workspace, key, base, values, cost, drew)

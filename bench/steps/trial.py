@@ -21,15 +21,11 @@ from ..pruning.network import Network
 from ..pruning.selection import InfeasibleBudget
 from ..pruning.sound import recount
 from ..training.measure import accuracy, evaluate, layer_sparsity, torch_pruning_macs
-from .equal import equal_record, remember
 from .paths import load_masks, load_removed, path_file
 from .procedures import load_training
 from .recovery import Thin, recover
 from .timing import load_latency
 from .workspace import Base, Workspace
-
-# Measurements that recovery and test make, in the order of `_came`.
-_CAME = ("pruned", "train", "best_validation_top1", "images_trained", "history", "tuned")
 
 
 def measure(
@@ -60,74 +56,55 @@ def measure(
     else:
         thin = _cut(job, workspace, base, network)
 
-    kept, shared, total_s = thin.sizes["kept_sha256"], None, 0.0
-    if take is None and not job.path.trains:
-        shared = equal_record(job, kept, workspace)
-    if shared is None:
-        came, recovery_s, pruned = _came(job, workspace, base, dense, network, thin, phases)
-    else:
-        assert shared.measurements is not None
-        assert shared.costs is not None
-        came = {name: getattr(shared.measurements, name) for name in _CAME}
-        recovery_s, total_s = shared.costs.recovery_s, shared.costs.total_s
     timed = load_latency(job.timing, job.budget, workspace) if job.timing else ([], {})
-    measurements = Measurements(
-        dense=dense.accuracy,
-        test_images=len(base.data.test),
-        classes=base.data.classes,
-        dense_macs=base.macs,
-        dense_params=base.params,
+    own: dict[str, Any] = {
+        "dense": dense.accuracy,
+        "test_images": len(base.data.test),
+        "classes": base.data.classes,
+        "dense_macs": base.macs,
+        "dense_params": base.params,
         **thin.sizes,
-        constant=path.get("constant", []),
-        latency=timed[0],
-        undeployed=timed[1],
-        budget_check=path.get("checks", {}).get(str(job.budget)),
-        knobs=path.get("knobs", {}).get(str(job.budget), {}),
-        trimmed=path.get("trimmed", {}).get(str(job.budget), 0),
-        images_scored=path["images_scored"],
-        phases={name: images for name, images in phases.items() if images},
-        notes=training["notes"],
-        **came,
+        "constant": path.get("constant", []),
+        "latency": timed[0],
+        "undeployed": timed[1],
+        "budget_check": path.get("checks", {}).get(str(job.budget)),
+        "knobs": path.get("knobs", {}).get(str(job.budget), {}),
+        "trimmed": path.get("trimmed", {}).get(str(job.budget), 0),
+        "images_scored": path["images_scored"],
+        "phases": {name: images for name, images in phases.items() if images},
+        "notes": training["notes"],
+    }
+    spent = {name: path[name] for name in ("score_s", "score_peak_bytes")}
+    spent["phases_s"] = base.prepare_s + training["seconds"]
+    alike = content_key({**job.after_the_cut, "kept": own["kept_sha256"]})
+    if alike in base.came and take is None and not job.path.trains:
+        found, costs, key = base.came[alike]
+        return found.model_copy(update=own), costs.model_copy(update={**spent, "equal_to": key})
+
+    recovery_start = time.perf_counter()
+    recovered = recover(job, workspace, base, network, thin, sum(phases.values()))
+    recovery_s = time.perf_counter() - recovery_start
+    thin.check()
+    pruned = recovered.model
+    measurements = Measurements(
+        **own,
+        pruned=accuracy(pruned, base.data),
+        train=_on_train(pruned, dense) if job.train_accuracy else None,
+        best_validation_top1=recovered.best_top1,
+        images_trained=recovered.trained.images,
+        history=recovered.trained.history,
+        tuned=recovered.tuned,
+    )
+    costs = Costs(
+        **spent,
+        recovery_s=max(recovery_s, recovered.trained.seconds),  # of a killed predecessor, too
+        total_s=time.perf_counter() - start,
     )
     if take is not None:
         take(network, thin, pruned)
-    elif not job.path.trains:
-        remember(job, kept, workspace)
-    return measurements, Costs(
-        score_s=path["score_s"],
-        score_peak_bytes=path["score_peak_bytes"],
-        phases_s=base.prepare_s + training["seconds"],
-        recovery_s=recovery_s,
-        total_s=total_s or time.perf_counter() - start,
-        equal_to=shared.key if shared else None,
-    )
-
-
-def _came(
-    job: TrialJob,
-    workspace: Workspace,
-    base: Base,
-    dense: Base,
-    network: Network,
-    thin: Thin,
-    phases: dict[str, int],
-) -> tuple[dict[str, Any], float, nn.Module]:
-    """What comes of a cut network: the fields `_CAME`, seconds of its recovery, and the network."""
-    start = time.perf_counter()
-    recovered = recover(job, workspace, base, network, thin, sum(phases.values()))
-    seconds = time.perf_counter() - start
-    thin.check()
-    pruned = recovered.model
-    found = (
-        accuracy(pruned, base.data),
-        _on_train(pruned, dense) if job.train_accuracy else None,
-        recovered.best_top1,
-        recovered.trained.images,
-        recovered.trained.history,
-        recovered.tuned,
-    )
-    seconds = max(seconds, recovered.trained.seconds)  # of a killed predecessor, too
-    return dict(zip(_CAME, found, strict=True)), seconds, pruned
+    if not job.path.trains:
+        base.came[alike] = measurements, costs, job.key
+    return measurements, costs
 
 
 def _on_train(pruned: nn.Module, base: Base) -> TrainAccuracy:
@@ -143,16 +120,19 @@ def _cut(job: TrialJob, workspace: Workspace, base: Base, network: Network) -> T
     if isinstance(removed, InfeasibleBudget):
         raise removed
     pruned = network.cut(removed)
-    counts = recount(base.network, removed, pruned)
+    shape = tuple(map(len, removed))
+    if shape not in base.counted:
+        base.counted[shape] = {
+            **recount(base.network, removed, pruned),
+            "torch_pruning_macs": torch_pruning_macs(pruned, network.inputs),
+        }
     widths = {
         group.root: (channels - len(gone) * group.channels_per_unit, channels)
         for group, gone in zip(network.structure.groups, removed, strict=True)
         for channels in [group.units * group.channels_per_unit]
     }
     sizes = {
-        "macs": counts["macs"],
-        "params": counts["params"],
-        "torch_pruning_macs": torch_pruning_macs(pruned, network.inputs),
+        **base.counted[shape],
         "widths": widths,
         "kept_sha256": content_key([sorted(gone.tolist()) for gone in removed]),
         "layer_sparsity": layer_sparsity(network.model, pruned),

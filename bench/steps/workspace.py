@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from criteria.evidence.meter import Cost
 from criteria.training import Rider
-from reports.records import Accuracy, Epoch, content_key
+from reports.records import Accuracy, Costs, Epoch, Measurements, content_key
 from suites import Recipe
 from suites.faults import meant
 
@@ -67,6 +67,10 @@ class Base:
     # images_prepared, prepare_s: what the preparation took, of a prepared base
     images_prepared: int = 0
     prepare_s: float = 0.0
+    # What was counted in cut networks, by the units gone of each group: shapes decide it
+    counted: dict[tuple[int, ...], dict[Any, int]] = field(default_factory=dict)
+    # What came of them, with the key of whose it was, by all that decides it
+    came: dict[str, tuple[Measurements, Costs, str]] = field(default_factory=dict)
 
     @cached_property
     def on_train(self) -> Tally:

@@ -1,23 +1,28 @@
 """Many records in one file: a table of SQLite that holds each record's file, byte for byte.
 
 A pack is written whole and never changed, and bears a name of its own, so that those of several
-folders may lie in one. Each row has the seal of the file that it was.
+folders may lie in one. It is sealed as a whole, and each row has the seal of the file that it was.
 """
 
 import json
 import secrets
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
+from functools import cache
 from pathlib import Path
+from typing import Any
 
-from reports.seal import Unsealed
+from reports.seal import Unsealed, check_file
 
 from ..errors import StoreError
-from .sealed import put_in_place
+from .sealed import sealed_name, write_large
 
-_ROWS = "SELECT CAST(key AS TEXT), CAST(file AS BLOB) FROM records"  # whatever damage made of them
-_LEAST = 256  # bytes that no record is below
+_KEYS = "SELECT CAST(key AS TEXT) FROM records"  # whatever damage made of them
+_ROWS = (
+    "SELECT CAST(key AS TEXT), CAST(file AS BLOB) FROM records "
+    "WHERE key IN (SELECT value FROM json_each(?))"
+)
 
 
 def write_pack(folder: Path, rows: Iterable[tuple[str, bytes]]) -> Path:
@@ -25,45 +30,55 @@ def write_pack(folder: Path, rows: Iterable[tuple[str, bytes]]) -> Path:
 
     Of rows with one key the first counts. Raises StoreError.
     """
-    path = folder / f"{secrets.token_hex(8)}.sqlite"
-    try:
-        with put_in_place(path) as whole, closing(sqlite3.connect(whole)) as pack:
+
+    def fill(whole: Path) -> None:
+        with closing(sqlite3.connect(whole)) as pack:
             pack.execute("CREATE TABLE records (key TEXT PRIMARY KEY, file BLOB NOT NULL)")
             pack.executemany("INSERT OR IGNORE INTO records VALUES (?, ?)", rows)
             pack.commit()  # which has it on the disk before it takes its name
+
+    path = folder / f"{secrets.token_hex(8)}.sqlite"
+    try:
+        write_large(path, fill)
     except sqlite3.Error as error:
         raise StoreError(f"{path} cannot be written: {error}. All records are as before") from error
     return path
 
 
+def check_pack(path: Path) -> None:
+    """Look once whether a pack is what was written. Raises Unsealed."""
+    _check(path, path.stat().st_mtime_ns)
+
+
+@cache
+def _check(path: Path, changed: int) -> None:
+    check_file(path, sealed_name(path))
+
+
 def keys_in(path: Path) -> set[str]:
-    """The keys of all rows. Raises Unsealed where it is no whole pack."""
-    with _opened(path) as pack:
-        return {key for (key,) in pack.execute("SELECT CAST(key AS TEXT) FROM records")}
+    """The keys of all rows. Raises Unsealed."""
+    return {key for (key,) in _asked(path, _KEYS)}
 
 
 def read_pack(path: Path, keys: Collection[str]) -> Iterator[tuple[str, bytes]]:
-    """Key and file of the rows with these keys. Raises Unsealed where it is no whole pack."""
-    with _opened(path) as pack:
-        among = f"{_ROWS} WHERE key IN (SELECT value FROM json_each(?))"
-        yield from pack.execute(among, [json.dumps([*keys])])
+    """Key and file of the rows with these keys. Raises Unsealed."""
+    yield from _asked(path, _ROWS, json.dumps([*keys]))
 
 
 def salvage(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Every row that can still be read of a damaged pack."""
-    with suppress(Unsealed), _opened(path) as pack:
-        for number in range(1, path.stat().st_size // _LEAST):
-            with suppress(sqlite3.Error):
-                yield from pack.execute(f"{_ROWS} WHERE rowid = ?", [number])
+    """Every row that can be read, one by one, whatever the others are."""
+    with suppress(Unsealed):
+        for key in keys_in(path):
+            with suppress(Unsealed):
+                yield from read_pack(path, [key])
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+def _asked(path: Path, query: str, *values: str) -> Iterator[Any]:
     """Without locks, which a file that nobody changes does without on any disk."""
     path.open("rb").close()  # what cannot be read is no damage
+    address = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
     try:
-        address = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
         with closing(sqlite3.connect(address, uri=True)) as pack:
-            yield pack
+            yield from pack.execute(query, values)
     except sqlite3.Error as error:
         raise Unsealed(f"it is no whole pack ({error})") from error

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
-from stat import S_ISREG
 from typing import Any, TypeVar
 
 from reports.records import RecordError
@@ -32,14 +31,14 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         StoreError: the disk is full, or the folder cannot be written.
     """
-    with put_in_place(path) as whole, whole.open("wb") as file:
+    with _put_in_place(path) as whole, whole.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
 
 
 @contextmanager
-def put_in_place(path: Path) -> Iterator[Path]:
+def _put_in_place(path: Path) -> Iterator[Path]:
     """Where to write a file of that name, which then takes its place."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -95,7 +94,7 @@ def write_large(path: Path, fill: Callable[[Path], None]) -> None:
 
     Of two processes that write it at once, one whole file is left. Raises StoreError.
     """
-    with put_in_place(path) as whole:
+    with _put_in_place(path) as whole:
         fill(whole)
         seal_file(whole, sealed_name(path))
 
@@ -115,17 +114,18 @@ def read_checked(path: Path, read: Callable[[], T]) -> T | None:
     Raises:
         StoreError: the file is there and cannot be read.
     """
+    before = None
     try:
+        if path.is_symlink() and not path.exists():
+            raise Unsealed("it is a link to nowhere")
         before = path.stat()
-        if not S_ISREG(before.st_mode):  # a pipe would be waited for
+        if not path.is_file():  # a pipe would be waited for
             raise Unsealed("it is no file")
         return read()
     except FileNotFoundError:
-        if path.is_symlink():
-            set_aside(path, "it is a link to nowhere")
         return None
     except (Unsealed, RecordError) as fault:
-        if path.exists() and not os.path.samestat(before, path.stat()):
+        if before is not None and path.exists() and not os.path.samestat(before, path.stat()):
             return read_checked(path, read)  # written anew meanwhile
         set_aside(path, str(fault).removeprefix(f"{path.name}: "))
         return None

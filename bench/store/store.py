@@ -6,7 +6,6 @@ results/bases|scores|paths shared work, by content hash; safe to delete, remade 
 results/timings            how long networks take, once for equal shapes; likewise
 results/tables             how long single layers take, for budgets of latency; likewise
 results/oracle             true loss changes of single units, of fidelity suites
-results/equal              which records are of networks that were cut alike, by base: only hints
 results/checkpoints        where a training stands; gone when its job is done
 results/networks/KEY       the pruned network of a trial, where it was kept: bench.load reads it
 results/sizes              MACs and widths of networks, by the code that builds them, for plans
@@ -27,6 +26,7 @@ import platform
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TypeVar
@@ -37,7 +37,7 @@ from reports.records import Record, RecordError, parse_record
 from reports.seal import Unsealed
 
 from ..errors import StoreError, fault
-from .pack import keys_in, read_pack, salvage, write_pack
+from .pack import check_pack, keys_in, read_pack, salvage, write_pack
 from .sealed import DAMAGED, LOG, read_checked, sealed_name, set_aside, write_atomically
 
 T = TypeVar("T")
@@ -81,7 +81,7 @@ class Store:
             self.root.mkdir(parents=True, exist_ok=True)
             lock.acquire()
             (self.root / ".holder").write_text(f"{os.getpid()} on {platform.node()}")
-            parts = (self.root.glob(f"{one}/.*.part") for one in ("*", "reports/*"))
+            parts = (self.root.glob(f"{one}.*.part") for one in ("", "*/", "reports/*/"))
             for part in chain.from_iterable(parts):  # what a killed run left half written
                 if part.is_dir():
                     shutil.rmtree(part, ignore_errors=True)
@@ -125,8 +125,7 @@ class Store:
 
     def record(self, key: str) -> Record | None:
         """The record of that key; None where there is none or it was damaged (set aside then)."""
-        row = self._in_file(key)
-        return row[1] if row else self.records([key]).get(key)
+        return self.records([key]).get(key)
 
     def records(self, keys: Iterable[str]) -> dict[str, Record]:
         """The records of these keys, as far as there are any; what was damaged is set aside."""
@@ -143,14 +142,13 @@ class Store:
         return self._files().union(*(self._in_pack(one, keys_in) for one in self._packs()))
 
     def all_records(self) -> tuple[list[Record], int]:
-        """Every record, sorted by key, and how many files are none: damaged or old. None moves."""
+        """Every record, sorted by key, and how many are none: damaged or old. None moves."""
         whole, faulty = dict[str, Record](), 0
         files = ((key, self.record_path(key)) for key in self._files())
         packed = chain.from_iterable(map(salvage, self._packs()))
-        for key, row in chain[tuple[str, Path | bytes]](files, packed):
+        for key, at in chain[tuple[str, Path | bytes]](files, packed):
             try:
-                content = row.read_bytes() if isinstance(row, Path) else row
-                whole.setdefault(key, parse_record(content, f"{key}.json", key))
+                whole.setdefault(key, _row(key, at)[1])
             except (OSError, RecordError):
                 faulty += 1
         return [whole[key] for key in sorted(whole)], faulty
@@ -158,32 +156,26 @@ class Store:
     def pack(self) -> Path:
         """Put all records into one file, in place of those that they lie in; returns its path.
 
-        Only for who holds the folder.
-
-        Raises:
-            StoreError: it cannot be written; all records are where they were.
+        Only for who holds the folder. Raises StoreError; then they are where they were.
         """
-        old = [*map(self.record_path, self._files()), *self._packs()]
-        if old and old == self._packs()[:1]:
-            return old[0]
+        files, packs = self._files(), self._packs()
+        if packs and not files and len(packs) == 1:
+            return packs[0]
         rows = ((record.key, content) for content, record in self._rows(self.record_keys()))
         new = write_pack(self.root / "packs", rows)
-        for path in old:
-            path.unlink(missing_ok=True)
+        for old in (*map(self.record_path, files), *packs):
+            old.unlink(missing_ok=True)
         return new
 
-    def unpack(self) -> int:
-        """Give every packed record its own file again, byte for byte; returns how many.
-
-        Raises as `pack`.
-        """
+    def unpack(self) -> Path:
+        """Give packed records their own files again, byte for byte; else as `pack`."""
         packs, packed = self._packs(), self.record_keys() - self._files()
         for content, record in self._rows(packed):
             if not (path := self.record_path(record.key)).exists():
                 write_atomically(path, content)
-        for pack in packs:
-            pack.unlink(missing_ok=True)
-        return len(packed)
+        for old in packs:
+            old.unlink(missing_ok=True)
+        return self.root / "records"
 
     def _files(self) -> set[str]:
         """The keys of records that have a file of their own."""
@@ -195,43 +187,28 @@ class Store:
     def _rows(self, keys: set[str]) -> Iterator[tuple[bytes, Record]]:
         """File and record of these keys; where a key has several, first the one that counts."""
         for key in self._files() & keys if len(keys) > 1 else keys:
-            if row := self._in_file(key):
+            path = self.record_path(key)
+            if row := read_checked(path, partial(_row, key, path)):
                 yield row
         for path in self._packs():
             yield from self._in_pack(path, lambda one: (_row(*at) for at in read_pack(one, keys)))
 
-    def _in_file(self, key: str) -> tuple[bytes, Record] | None:
-        path = self.record_path(key)
-        return read_checked(path, lambda: _row(key, path.read_bytes()))
-
     def _in_pack(self, path: Path, read: Callable[[Path], Iterable[T]]) -> Iterator[T]:
-        """What is read of a pack; of a damaged one, which is set aside, of what holds of it."""
+        """What is read of a pack; of a damaged one, of what holds of it, which is packed anew."""
         try:
+            check_pack(path)
             yield from read(path)
         except FileNotFoundError:
             return  # packed with others, or unpacked
         except OSError as error:
             raise StoreError(f"{path} cannot be read: {error.strerror}") from error
         except (Unsealed, RecordError) as wrong:
-            yield from self._in_pack(self._mended(path, wrong), read)
-
-    def _mended(self, path: Path, wrong: ValueError) -> Path:
-        """Pack anew what holds of a damaged pack, and set that aside with a word on the rest."""
-        lost: set[str] = set()
-        with suppress(Unsealed):
-            lost = keys_in(path)
-
-        def rows() -> Iterator[tuple[str, bytes]]:
-            for key, content in salvage(path):
-                with suppress(RecordError):
-                    yield _row(key, content)[1].key, content
-
-        new = write_pack(path.parent, rows())
-        lost -= keys_in(new)
-        gone = f"lost: {', '.join(key[:12] for key in sorted(lost)) or 'nobody knows how many'}"
-        kept = f"{len(keys_in(new))} of its records hold and are in {sealed_name(new)}"
-        set_aside(path, f"{wrong}; {kept}; {gone}")
-        return new
+            new, lost = write_pack(path.parent, _whole(path)), ""
+            with suppress(Unsealed):
+                lost = ", ".join(sorted(key[:12] for key in keys_in(path) - keys_in(new)))
+            kept = f"what holds of it is in {sealed_name(new)}"
+            set_aside(path, f"{wrong}; {kept}; lost: {lost or 'nobody knows what'}")
+            yield from self._in_pack(new, read)
 
     def set_aside_so_far(self) -> list[str]:
         """A line for everything under `damaged/`, oldest first."""
@@ -249,6 +226,13 @@ class Store:
         return self.root / kind / f"{key}{suffix}"
 
 
-def _row(key: str, content: bytes) -> tuple[bytes, Record]:
+def _row(key: str, at: Path | bytes) -> tuple[bytes, Record]:
     """A record with its file. Raises RecordError."""
+    content = at if isinstance(at, bytes) else at.read_bytes()
     return content, parse_record(content, f"{key}.json", key)
+
+
+def _whole(pack: Path) -> Iterator[tuple[str, bytes]]:
+    for key, content in salvage(pack):
+        with suppress(RecordError):
+            yield _row(key, content)[1].key, content

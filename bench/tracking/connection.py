@@ -132,8 +132,8 @@ def follow_folder(root: Path, old: str) -> None:
         for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
             database.execute(
                 f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
-                f"WHERE {column} = ? OR {column} LIKE ?",
-                (new, len(old) + 1, old, f"{old}/%"),
+                f"WHERE substr({column} || '/', 1, ?) = ?",
+                (new, len(old) + 1, len(old) + 1, f"{old}/"),
             )
 
 

@@ -37,7 +37,7 @@ class Tracker:
     """
 
     def __init__(self, experiment: Experiment, provenance: Mapping[str, Any], command: str) -> None:
-        from mlflow.entities import Dataset, DatasetInput, Param
+        from mlflow.entities import Param
 
         self._experiment, suite = experiment, experiment.suite
         self._statuses: dict[str, str] = {}
@@ -58,18 +58,12 @@ class Tracker:
             "methods": suite.method_names,
         }
         params = [Param(*one) for one in fields.params(settings).items()]
-        specs = {one.title: one.model_dump(mode="json") for one in suite.datasets}
-        inputs = [
-            DatasetInput(Dataset(title, content_key(spec)[:12], "local", json.dumps(spec)), [])
-            for title, spec in specs.items()
-        ]
         client = experiment.client
         with talking_to(experiment.uri):
             _end_stale_runs(experiment)
             name = fields.short(command, fields.NAME_LIMIT)
             self._run_id = client.create_run(experiment.id, None, tags, name).info.run_id
             client.log_batch(self._run_id, params=params)  # what was compared and how
-            client.log_inputs(self._run_id, inputs)  # what the UI lists as datasets
             client.log_text(self._run_id, resolved(suite), "suite.yaml")
             client.log_dict(self._run_id, dict(provenance), "provenance.json")
 

@@ -158,7 +158,8 @@ class Member:
         """A view of each parameter of this member, channels of this side first, and the place of
         `channels` in it; weights before biases."""
         if self.kind == "parameter":
-            yield tensors[self.name].movedim(self.dim, 0), (channels,)
+            if self.name in tensors:
+                yield tensors[self.name].movedim(self.dim, 0), (channels,)
             return
         weight, offset = tensors.get(f"{self.name}.weight"), tensors.get(f"{self.name}.bias")
         if weight is not None:

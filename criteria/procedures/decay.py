@@ -33,7 +33,6 @@ class _Rounds(Procedure):
 
     def attach(self, training: Training) -> None:
         super().attach(training)
-        self.check_length(training.steps)
         units = [Units(training.model, group) for group in self.ground.groups]
         self.controller = DecayController(units, self.options, training)
         self._round = self._releases = 0

@@ -51,7 +51,6 @@ class Dhspg(Procedure):
 
     def attach(self, training: Training) -> None:
         super().attach(training)
-        self.check_length(training.steps)
         self._start = self._start_of(training.steps)
         units = [Units(training.model, group) for group in self.ground.groups]
         self.controller = DecayController(units, self._decay, training)

@@ -113,7 +113,6 @@ class GrowingPenalty(Procedure):
         super().attach(training)
         self.order = called_next(training.model)
         self.layers = sum(map(_is_layer, training.model.modules()))
-        self.check_length(training.steps)
         self.ramp = self.ramps(training.steps)[-1]
         self.stable = self.ramp.end  # the first step of the stabilising phase
         self._taken = 0

@@ -81,6 +81,7 @@ class Procedure(Phase):
 
     def attach(self, training: Training) -> None:
         self.training = training
+        self.check_length(training.steps)
 
     def at_end(self) -> None:
         for group, gone in zip(self.ground.groups, self.removed(), strict=True):

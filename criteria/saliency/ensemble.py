@@ -11,7 +11,6 @@ from ..evidence.batch import Batch
 from ..evidence.needs import Need
 from ..lazy import Tensor, torch
 from ..options import Options
-from ..reduce import shared_quantiles
 from ..registry import Part, create, needed, register
 
 
@@ -63,11 +62,17 @@ class Ensemble(Criterion):
             part.see(batch)
 
     def scores(self) -> list[Tensor]:
-        sizes = [group.units for group in self.groups]
-        one_class = torch.zeros(sum(sizes), dtype=torch.long)
-        owner = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
-        classes = one_class if self.options.within == "network" else owner
-        ranks = [shared_quantiles(torch.cat(checked_scores(part)), classes) for part in self.parts]
+        found = [checked_scores(part) for part in self.parts]
+        if self.options.within == "network":
+            found = [[torch.cat(scores)] for scores in found]
+        ranks = [torch.cat([_quantiles(one) for one in scores]) for scores in found]
         mean = sum(share * rank for share, rank in zip(self.shares, ranks, strict=True))
         assert isinstance(mean, torch.Tensor)
-        return list((mean / sum(self.shares)).split(sizes))
+        return list((mean / sum(self.shares)).split([group.units for group in self.groups]))
+
+
+def _quantiles(values: Tensor) -> Tensor:
+    """Place of each value among all, in (0, 1); equal values share a place."""
+    from scipy.stats import rankdata  # not for lists and plans
+
+    return (torch.from_numpy(rankdata(values.numpy())) - 0.5) / len(values)

@@ -54,6 +54,6 @@ def test_overhead_of_a_job(
         do(20)  # workers come up
         benchmark.pedantic(do, (JOBS,), rounds=3)
     finally:
-        executor.close(kill=False)
+        executor.close()
     if benchmark.enabled:
         print(f"\n{name}: {1000 * benchmark.stats.stats.min / JOBS:.2f} ms a job")

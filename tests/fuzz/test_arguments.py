@@ -69,7 +69,7 @@ def there(bench: Command, session: Path, tmp_path: Path) -> Command:
 
 
 def test_a_few(there: Command) -> None:
-    fuzz(lambda given: check(there, given), arguments(), 40)
+    fuzz(lambda given: check(there, given), arguments(), 30)
 
 
 @pytest.mark.slow
@@ -81,4 +81,4 @@ def test_many(there: Command) -> None:
 def test_shards() -> None:
     check_shard(f"1/{'9' * 5000}")
     numbers = st.integers(-3, 20).map(str) | text
-    fuzz(check_shard, st.builds("{}/{}".format, numbers, numbers) | text, 100)
+    fuzz(check_shard, st.builds("{}/{}".format, numbers, numbers) | text, 50)

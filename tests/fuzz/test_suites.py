@@ -134,7 +134,7 @@ KINDS: dict[str, tuple[Check, st.SearchStrategy[Any]]] = {
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_a_few(tmp_path: Path, kind: str) -> None:
     check, inputs = KINDS[kind]
-    fuzz(lambda given: check(tmp_path, given), inputs, 40)
+    fuzz(lambda given: check(tmp_path, given), inputs, 30)
 
 
 @pytest.mark.slow

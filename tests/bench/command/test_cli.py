@@ -412,7 +412,7 @@ def test_a_half_finished_suite_is_shown_as_it_is(
     assert rows(plan.out)["bases"].split()[1] == "0"
     assert "time: about" in plan.out
 
-    asked = ["--out", tmp_path / "page", "--figures", "costs,accuracy"]
+    asked = ["--out", tmp_path / "page", "--figures", "widths,accuracy"]
     report = bench("report", path, "--results", half, *asked)
     assert report.code == 0, report.err
     assert "the figure accuracy" in report.out

@@ -128,7 +128,7 @@ def ran(executor: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran
                 one.submit(late.pop())
         running = [child for child in children() if child not in before]
     finally:
-        one.close(kill=False)
+        one.close()
         way._do = do
         registry.CATALOG.by_name.pop("scripted", None)
     lines = [line.split() for line in (folder / "log").read_text().splitlines()]

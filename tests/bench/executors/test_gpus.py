@@ -103,7 +103,7 @@ def test_workers_share_gpus_evenly_and_a_dead_ones_place_is_taken(
     local.submit(jobs[0])
     local._hand_out()
     assert pretended.given[3:] == ["7"]
-    local.close(kill=True)
+    local.close()
 
 
 def test_workers_on_the_cpu_are_given_no_gpu(
@@ -115,4 +115,4 @@ def test_workers_on_the_cpu_are_given_no_gpu(
     local.submit(make_plan(toy.suite()).trials[0])
     local._hand_out()
     assert pretended.given == [None]  # nor is there a worker without a job
-    local.close(kill=True)
+    local.close()

@@ -30,7 +30,6 @@ from bench.steps.workspace import Settings, Workspace
 from bench.store.sealed import write_arrays, write_json, write_sealed
 from bench.store.store import Store
 from bench.training.train import train
-from reports.records import content_key
 from suites import Recipe, Suite, load_suite
 
 
@@ -462,15 +461,6 @@ def test_seeds_are_what_they_have_always_been() -> None:
     assert seed("recovery", **axes, repeat=0) == GOLDEN_RECOVERY
     drawn = torch.randperm(10, generator=generator("calibration", **axes, repeat=0)).tolist()
     assert drawn == GOLDEN_ORDER
-
-
-@pytest.mark.parametrize("suite", ["criteria", "rewinding", "pruning-at-init", "fidelity"])
-def test_a_key_is_the_hash_of_the_whole_identity(suite: str) -> None:
-    """However the hash of it is come by."""
-    trials = make_plan(load_suite(suite)).trials
-    for trial in trials:
-        assert trial.key == content_key(trial.identity)
-    assert len({trial.key for trial in trials}) == len(trials)
 
 
 def test_keys_are_what_they_have_always_been() -> None:

@@ -113,7 +113,7 @@ def test_crashes_are_told_and_failures_once(tmp_path: Path, console: Console) ->
             failure = Failure(kind="crashed", message="its worker died", traceback="")
             return [(self._accepted.pop(), Outcome(failure=failure))]
 
-        def close(self, *, kill: bool) -> None: ...
+        def close(self) -> None: ...
 
     store = Store(tmp_path)
     with RunLog(store, "toy", Live(console)) as log:

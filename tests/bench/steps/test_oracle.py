@@ -1,9 +1,8 @@
-"""The truth about single removals: a pass that starts late finds what the plain loop finds."""
+"""The truth about single removals: what a plain loop over masked copies finds."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
 import torch
@@ -13,7 +12,6 @@ from conftest import (
     CLASSIFICATION,
     build,
     conv,
-    group_at,
     groups_of,
     labelled,
     left_as_found,
@@ -25,7 +23,6 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from bench.steps.oracle import LEAST, Oracle, loss_changes, sample_units
-from bench.steps.partial_forward import Replay
 from criteria import Group
 from criteria.network.cut import mask
 
@@ -64,11 +61,10 @@ def measured(model: nn.Module, batch: tuple[Tensor, Tensor], size: int = 4) -> O
     return loss_changes(model, groups, every_unit(groups), batches, LOSSES)
 
 
-def test_late_passes_equal_the_plain_loop(model: nn.Module) -> None:
+def test_each_removal_equals_the_plain_loop(model: nn.Module) -> None:
     """Residual, concat, plain, depthwise, grouped and transposed networks, and a ViT."""
     batch = labelled(6)
     found = measured(model, batch)
-    assert found.whole == {}
     wanted = plain_loop(model, groups_of(model), batch)
     assert wanted.abs().max() > 0.05  # there is something to be wrong about
     torch.testing.assert_close(found.changes, wanted, **EXACT)
@@ -168,7 +164,6 @@ def hard(kind: type[nn.Module]) -> nn.Module:
 def test_writes_in_place_and_layers_called_twice(kind: type[nn.Module]) -> None:
     model, batch = hard(kind), labelled(6)
     found = measured(model, batch)
-    assert found.whole == {}
     torch.testing.assert_close(found.changes, plain_loop(model, groups_of(model), batch), **EXACT)
 
 
@@ -184,45 +179,12 @@ def chained(model: nn.Module, names: Sequence[str]) -> tuple[Group, ...]:
     return groups_of(sequential)
 
 
-@pytest.mark.parametrize(
-    ("kind", "root", "reason"),
-    [(Borrowed, "wide", "without being called"), (Peeking, "wide", "differs from the whole pass")],
-)
-def test_what_cannot_be_split_is_run_whole_with_the_reason(
-    kind: type[nn.Module], root: str, reason: str
-) -> None:
+@pytest.mark.parametrize("kind", [Borrowed, Peeking])
+def test_layers_whose_weights_are_used_elsewhere(kind: type[nn.Module]) -> None:
     model, batch = hard(kind), labelled(6)
     groups = chained(model, ["stem", "wide"])
     found = loss_changes(model, groups, every_unit(groups), [batch], LOSSES)
-    assert reason in found.whole[root]
     torch.testing.assert_close(found.changes, plain_loop(model, groups, batch), **EXACT)
-
-
-def test_layers_before_the_change_are_not_run_again() -> None:
-    """What makes it fast, by counting convolutions instead of seconds."""
-    model, (images, _) = build("chain"), labelled(2)
-    last = group_at(groups_of(model), "3")  # the second of two convolutions
-    replay = Replay(model)
-    ran: list[str] = []
-    for name, module in replay.model.named_modules():
-        if isinstance(module, nn.Conv2d):
-            module._conv_forward = counted(module._conv_forward, ran, name)  # type: ignore[method-assign]
-    replay.record(images)
-    assert ran == ["0", "3"]
-    start = replay.start(last)
-    assert start is not None
-    replay.resume(start)
-    assert ran == ["0", "3", "3"]
-    replay.resume()
-    assert ran == ["0", "3", "3", "0", "3"]
-
-
-def counted(function: Any, into: list[str], name: str) -> Any:
-    def call(*args: Any) -> Any:
-        into.append(name)
-        return function(*args)
-
-    return call
 
 
 # --- which units ----------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +12,24 @@ import toy
 from conftest import CLASSES, CLASSIFICATION, conv, groups_of, labelled, lively
 from inline_runs import go, measured
 from pages import text_of
+from real_models import build as real
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
+from bench.data.datasets import load_dataset
 from bench.plan.plan import Plan, make_plan
+from bench.pruning.network import Network
 from bench.run.reporting import write_report
 from bench.steps.workspace import Settings, Workspace
 from bench.store.store import Store
+from bench.tasks.task import Tally
 from bench.training.measure import evaluate
 from criteria import criteria
 from criteria.criterion import checked_scores
 from criteria.gather import gather
 from criteria.registry import create
 from reports.page import wording
+from suites.problem import DatasetSpec
 
 FEW: dict[str, Any] = {"methods": ["l1", "taylor"], "budgets": {"macs": [0.5]}}
 FEW["recoveries"] = ["none"]
@@ -116,3 +122,46 @@ def test_scores_of_a_calibration_in_half_rank_as_in_full(name: str) -> None:
     assert half.dtype == torch.float64
     if full.unique().numel() > 1:
         assert spearmanr(full, half).statistic > LOOSE.get(name, 0.97)
+
+
+# --- real data ------------------------------------------------------------------------------------
+
+DATA = toy.CHECKOUT.parent / "shared" / "data"
+RANKED = ["l1", "taylor", "jacobian", "fisher", "group_fisher", "hessian_diag", "c_obd", "wanda"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not DATA.exists(), reason="needs ../shared/data")
+@pytest.mark.parametrize("name", ["resnet20-12fca82f.th", "resnet56-4bfd9763.th"])
+def test_trained_networks_move_by_so_much(name: str, tmp_path: Path) -> None:
+    """By channels last a rounding; by bfloat16 an image in a hundred at most, and ranks hardly."""
+    with tarfile.open(DATA / "cifar10_jpeg.tar.gz") as archive:
+        few = [one for one in archive if one.name[-8:-4].isdigit() and int(one.name[-8:-4]) < 200]
+        archive.extractall(tmp_path, few, filter="data")
+    root = next(tmp_path.rglob("train")).parent
+    spec = DatasetSpec(name="imagefolder", root=str(root), normalize="imagenet")
+    data = load_dataset(spec, tmp_path, tmp_path / "cache")
+    model = real(name.split("-")[0], checkpoint=str(DATA / name)).eval()
+    groups = Network.trace(model, data.noise()).structure.groups
+    hows: dict[str, dict[str, Any]] = {"plain": {}, "last": {"channels_last": True}}
+    hows["half"] = {**hows["last"], **HALF}
+    tallies, scores = dict[str, Tally](), dict[str, dict[str, Tensor]]()
+    for how, given in hows.items():
+        worked = data.worked(**given)
+        tallies[how] = evaluate(model, worked.test, CLASSIFICATION)
+        batches = list(worked.train.batches(64, indices=torch.arange(0, len(worked.train), 8)))
+        every = [create(one, groups, {}, torch.Generator().manual_seed(0)) for one in RANKED]
+        for cost in gather(model, every, batches, half=how == "half"):
+            assert cost.failure is None
+        scores[how] = {one.name: torch.cat(checked_scores(one)) for one in every}
+    images, plain = len(data.test), tallies["plain"]
+    for how, most, least in (("last", 1, 0.9999), ("half", images / 100, 0.99)):
+        apart = round(images * abs(tallies[how].primary - plain.primary))
+        ranks = {
+            one: spearmanr(values, scores[how][one]).statistic
+            for one, values in scores["plain"].items()
+        }
+        said = ", ".join(f"{one} {rank:.5f}" for one, rank in ranks.items())
+        print(f"\n{name} {how}: {apart} of {images} images apart; ranks: {said}")
+        assert apart <= most
+        assert min(ranks.values()) > least

@@ -85,9 +85,9 @@ def test_packed_records_are_found_and_come_back_byte_for_byte(store: Store) -> N
     assert found(store) == RECORDS
     assert store.record("f" * 64) is None
     assert store.pack() == path  # there is nothing to do
-    assert store.unpack() == len(RECORDS)
-    assert (files(store), list(path.parent.iterdir())) == (before, [])
-    assert store.unpack() == 0
+    for _ in range(2):
+        assert store.unpack() == store.root / "records"
+        assert (files(store), list(path.parent.iterdir())) == (before, [])
 
 
 def test_a_record_that_was_written_later_counts(store: Store, packed: Path) -> None:
@@ -102,14 +102,14 @@ def test_a_record_that_was_written_later_counts(store: Store, packed: Path) -> N
     repacked = store.pack()
     assert list(packed.parent.iterdir()) == [repacked]
     assert found(store) == whole
-    assert store.unpack() == len(RECORDS)
+    store.unpack()
     assert found(store) == whole
 
 
 def test_unpacking_leaves_a_later_file_as_it_is(store: Store, packed: Path) -> None:
     again = record(3, "mended")
     store.write_record(again)
-    assert store.unpack() == len(RECORDS) - 1
+    store.unpack()
     assert store.record(again.key) == again
 
 
@@ -141,7 +141,7 @@ def overwritten(at: Callable[[bytes], int], *what: int) -> Callable[[bytes], byt
 PAGE = 4096
 DAMAGE: dict[str, tuple[Callable[[bytes], bytes], int]] = {
     "a word of a record": (overwritten(lambda whole: whole.index(b'"Oops"') + 2, 7), 11),
-    "a page": (overwritten(lambda _: 4 * PAGE, *[255] * PAGE), 1),
+    "a page": (overwritten(lambda _: 9 * PAGE, *[255] * PAGE), 9),
     "its head": (overwritten(lambda _: 0, *[0] * 100), 0),
     "its first page": (overwritten(lambda _: 0, *[7] * PAGE), 0),
     "its end": (lambda whole: whole[: len(whole) // 2], 0),
@@ -160,10 +160,10 @@ def test_a_damaged_pack_is_set_aside_and_what_holds_of_it_kept(
     with Console().capture() as _, saying_damage(store, Console()):
         known = store.records(KEYS)
     assert known.items() <= {one.key: one for one in RECORDS}.items()
-    assert fewest <= len(known) < len(RECORDS)
+    assert fewest <= len(known)
     (line,) = store.set_aside_so_far()
     assert line.startswith(f"packs/{packed.name}: ")
-    assert f"{len(known)} of its records hold and are in packs/" in line
+    assert "; what holds of it is in packs/" in line
     (aside,) = (store.root / "damaged").glob("packs-*")
     assert aside.read_bytes() == damage(before)
     assert found(store) == [one for one in RECORDS if one.key in known]  # and says nothing more
@@ -184,28 +184,29 @@ def test_the_keys_of_lost_records_are_said(store: Store, packed: Path) -> None:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
 @given(at=st.floats(0, 1, exclude_max=True), what=st.binary(min_size=1, max_size=64))
 def test_whatever_is_damaged_no_record_is_other_than_it_was(
-    at: float, what: bytes, tmp_path_factory: pytest.TempPathFactory, whole_pack: bytes
+    at: float, what: bytes, tmp_path_factory: pytest.TempPathFactory, whole_pack: Path
 ) -> None:
     store = Store(tmp_path_factory.mktemp("damaged"))
     path = store.root / "packs" / "ab.sqlite"
     path.parent.mkdir()
-    place = int(at * len(whole_pack))
-    path.write_bytes(whole_pack[:place] + what + whole_pack[place + len(what) :])
+    whole = whole_pack.read_bytes()
+    place = int(at * len(whole))
+    path.write_bytes(whole[:place] + what + whole[place + len(what) :])
     looked, _ = store.all_records()
     known = store.records(KEYS)
     was = {one.key: one for one in RECORDS}
     assert known.items() <= was.items()
     assert {one.key: one for one in looked}.items() <= was.items()
     assert store.record_keys() >= known.keys()
-    assert len(known) >= len(RECORDS) - 2 or store.set_aside_so_far()
+    assert len(known) == len(RECORDS) or store.set_aside_so_far()
 
 
 @pytest.fixture(scope="module")
-def whole_pack(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+def whole_pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = Store(tmp_path_factory.mktemp("whole"))
     for one in RECORDS:
         made.write_record(one)
-    return made.pack().read_bytes()
+    return made.pack()
 
 
 def test_a_damaged_file_is_set_aside_and_not_packed(store: Store) -> None:
@@ -314,12 +315,12 @@ def test_every_verb_reads_a_packed_folder(session: Path, tmp_path: Path) -> None
     }
     n, records = toy.count(results), toy.records(results)
     packed = ask.invoke(app, ["pack", "--results", str(results)])
-    assert f"{n} records in one file of" in packed.output
+    assert f"{n} records in {results / 'packs'}" in packed.output.replace("\n", "")
     assert toy.count(results) == 0
     for verb, before in said.items():
         assert ask.invoke(app, [*verb.split(), "--results", str(results)]).output == before
     unpacked = ask.invoke(app, ["pack", "--unpack", "--results", str(results)])
-    assert f"{n} records unpacked" in unpacked.output
+    assert f"{n} records in {results / 'records'}" in unpacked.output.replace("\n", "")
     assert toy.records(results) == records
 
 

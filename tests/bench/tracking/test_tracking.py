@@ -100,7 +100,7 @@ def test_the_suite_run_carries_suite_counts_and_report(root: Path, tmp_path: Pat
     (run,) = runs(root, "suite")
     assert run.info.status == "FAILED"
     assert run.data.metrics == {"trials/done": 1, "trials/failed": 1, "trials/infeasible": 0}
-    assert [one.dataset.name for one in run.inputs.dataset_inputs] == ["digits"]
+    assert json.loads(run.data.params["datasets"]) == ["digits"]
     artifacts = root / "mlflow-artifacts" / run.info.run_id / "artifacts"
     assert (artifacts / "report" / "index.html").read_text() == "<p>who won"
     import yaml
