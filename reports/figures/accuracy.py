@@ -9,7 +9,7 @@ from ..metric import spoken
 from .captions import plotted
 from .panels import by_panel
 from .plot import Plot
-from .rows import dots, left_out, row_grid, with_dots
+from .rows import dots, left_out, row_grid
 from .style import DASHED, Look, title
 
 
@@ -21,27 +21,24 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     yield points(results, looks, cells, "accuracy")
 
 
-def drawn(cells: pd.DataFrame, trials: pd.DataFrame, dense: pd.DataFrame) -> pd.DataFrame:
+def drawn(cells: pd.DataFrame, dense: pd.DataFrame) -> pd.DataFrame:
     """Complete cells, best mean first in each panel.
 
-    Columns: `problem`, `recovery`, `method`, `dot` (the base of a small dot), `mean`, `low`, `high`
-    (percent), `n` (bases), `dense` (mean of the dense networks).
+    Columns: `problem`, `recovery`, `method`, `mean`, `low`, `high` (percent), `n` (bases), `dense`
+    (mean of the dense networks).
     """
     names = {"top1": "mean", "top1_low": "low", "top1_high": "high", "bases": "n"}
     table = cells[cells["complete"].astype(bool)].rename(columns=names)
     table["dense"] = table["problem"].map(dense.groupby("problem")["dense_top1"].mean())
-    keys = ["problem", "recovery", "method"]
     order = list(table["problem"].unique()).index
     table = table.sort_values("mean", ascending=False, kind="stable", ignore_index=True)
     table = table.sort_values("problem", key=lambda one: one.map(order), kind="stable")
-    by_base = trials.groupby([*keys, "base"])["top1"].mean()
-    table = with_dots(table, lambda row: by_base[tuple(row[key] for key in keys)])
-    return table[[*keys, "dot", "mean", "low", "high", "n", "dense"]]
+    return table[["problem", "recovery", "method", "mean", "low", "high", "n", "dense"]]
 
 
 def points(results: Results, looks: Mapping[str, Look], cells: pd.DataFrame, name: str) -> Plot:
     """Dots of these cells of one budget, of which one or more is complete."""
-    data = drawn(cells, results.trials, results.dense)
+    data = drawn(cells, results.dense)
 
     named = data.assign(row=[looks[one].name for one in data["method"]])
     recoveries = sorted(data["recovery"].unique(), key=lambda one: one != "none")
@@ -56,7 +53,7 @@ def points(results: Results, looks: Mapping[str, Look], cells: pd.DataFrame, nam
         ax.set_title(title(problem, recovery))
         for value in values:
             ax.axvline(value, zorder=1, **DASHED)
-        dots(ax, rows, looks, *values)
+        dots(ax, rows.assign(dot=""), looks, *values)
         if place + across >= len(axes):
             ax.set_xlabel(spoken().axis)
         for label in ax.get_yticklabels():

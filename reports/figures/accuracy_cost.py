@@ -14,7 +14,6 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from ..analysis.cells import CELL
 from ..analysis.published import matching
 from ..analysis.results import Results
 from ..formats import in_order
@@ -23,7 +22,6 @@ from .captions import COSTS, plotted
 from .focus import focus, mark_below
 from .panels import entries, grid, legend
 from .plot import Plot
-from .rows import DOT, with_dots
 from .style import DASHED, GREY, Look
 
 DENSE = "dense"
@@ -48,22 +46,18 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         yield curves(results, looks, cells, "accuracy_cost_matched")
 
 
-def drawn(
-    table: pd.DataFrame, trials: pd.DataFrame, dense: pd.DataFrame, cost: str
-) -> pd.DataFrame:
+def drawn(table: pd.DataFrame, dense: pd.DataFrame, cost: str) -> pd.DataFrame:
     """What is drawn: complete cells, and one row a problem and recovery for the dense network.
 
-    Columns: `problem`, `recovery`, `method`, `dot` (the base of a small dot), `budget`,
-    `cost_percent` (kept), `top1`, `low`, `high` (percent; t-interval over bases, for the dense
-    network one standard deviation), `n` (bases); of latency also `cost_low` and `cost_high`, a 95 %
-    interval over rounds. `cost`: `macs`, `params` or `latency`: the x axis.
+    Columns: `problem`, `recovery`, `method`, `budget`, `cost_percent` (kept), `top1`, `low`, `high`
+    (percent; t-interval over bases, for the dense network one standard deviation), `n` (bases); of
+    latency also `cost_low` and `cost_high`, a 95 % interval over rounds. `cost`: `macs`, `params`
+    or `latency`: the x axis.
     """
     names = {"top1_low": "low", "top1_high": "high", "bases": "n"}
     table = table[table["complete"].astype(bool)].rename(columns=names)
-    by_base = trials.groupby([*CELL, "base"])["top1"].mean()
     table = table.assign(cost_percent=table[f"{cost}_percent"])
-    table = with_dots(table, lambda row: by_base[tuple(row[one] for one in CELL)], "top1")
-    columns = ["problem", "recovery", "method", "dot", "budget", "cost_percent"]
+    columns = ["problem", "recovery", "method", "budget", "cost_percent"]
     if cost == "latency":
         ends = ["cost_low", "cost_high"]
         table[ends] = table[["latency_low_percent", "latency_high_percent"]]
@@ -74,7 +68,6 @@ def drawn(
         values = dense.loc[dense["problem"] == problem, "dense_top1"].to_numpy(dtype=float)
         mean, spread = values.mean(), values.std(ddof=1) if values.size > 1 else 0.0
         place = {"problem": problem, "recovery": recovery, "method": DENSE, "n": values.size}
-        place["dot"] = ""
         low, high = np.clip([mean - spread, mean + spread], *spoken().ends)
         rows.append(place | {"top1": mean, "low": low, "high": high})
     lines = pd.DataFrame(rows, columns=columns).astype({"budget": float, "cost_percent": float})
@@ -103,13 +96,12 @@ def curves(results: Results, looks: Mapping[str, Look], cells: pd.DataFrame, nam
     unmeasured = cost if cells[f"{cost}_ratio"].isna().all() else ""
     if unmeasured:
         cost = "params" if results.suite.budgets.cost == "params" else "macs"
-    data = drawn(cells, results.trials, results.dense, cost)
+    data = drawn(cells, results.dense, cost)
     matched = cells["matched_to"].notna()  # their markers are hollow too: published ones stay away
     theirs = published_points(results, cells[:0] if matched.any() else cells, cost)
     theoretical = results.suite.budgets.unstructured and cost == "macs"
     label = "theoretical MACs kept (%)" if theoretical else COSTS[cost]
     banded = with_bands(data, looks, results.suite.analysis.control)
-    data = data[(data["dot"] == "") | data["method"].isin(banded)]
     methods = in_order(data["method"], looks)
     figure, panels = grid(data, 2.1, label, spoken().axis)
     for panel in panels:
@@ -143,13 +135,11 @@ def _panel(
     ax.axhline(dense["top1"], zorder=1, **DASHED)
     ax.axhspan(dense["low"], dense["high"], color=GREY, alpha=0.18, linewidth=0, zorder=0)
     for method in methods:
-        own = panel[panel["method"] == method].sort_values("cost_percent")
-        rows, single = own[own["dot"] == ""], own[own["dot"] != ""]
+        rows = panel[panel["method"] == method].sort_values("cost_percent")
         look = looks[method]
         if method in banded:
             ax.fill_between(rows["cost_percent"], rows["low"], rows["high"], color=look.colour,
                             alpha=0.13, linewidth=0, zorder=1.2)  # fmt: skip
-            ax.plot(single["cost_percent"], single["top1"], color=look.colour, **DOT)
         ax.add_line(look.line(rows["cost_percent"], rows["top1"]))
         if "cost_low" in rows and len(rows):
             ax.hlines(rows["top1"], rows["cost_low"], rows["cost_high"], color=look.colour)

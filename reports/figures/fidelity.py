@@ -14,12 +14,10 @@ from matplotlib.ticker import SymmetricalLogLocator
 from suites.section import slug
 
 from ..analysis.fidelity import NORMALISED, SHARES, FidelityResults
-from ..statistics import FEWEST_BASES
 from .captions import plotted
 from .focus import signed
 from .panels import tiled
 from .plot import Plot
-from .rows import DOT
 from .similarity import similarity, similarity_plot
 from .style import GREY
 
@@ -107,19 +105,10 @@ def ordered(results: FidelityResults) -> list[str]:
 
 
 def rows_of(results: FidelityResults, series: Sequence[Series]) -> pd.DataFrame:
-    """What a dot plot shows: its statistics with their intervals, in its order of methods.
-
-    Over few bases each stands for itself instead: `dot` is its name, and empty of the means.
-    """
+    """What a dot plot shows: its statistics with their intervals, in its order of methods."""
     names = [one.column for one in series]
     ends = [f"{name}{end}" for name in names for end in ("_low", "_high")]
-    rows = results.methods[["problem", "method", "bases", *names, *ends]].assign(dot="")
-    if 1 < results.suite.bases < FEWEST_BASES:
-        whole = results.methods.loc[results.methods["complete"], ["problem", "method"]]
-        by_base = results.trials.merge(whole).groupby(["problem", "method", "base"])[names].mean()
-        single = by_base.reset_index().assign(bases=1)
-        single["dot"] = "base " + single.pop("base").map(str)
-        rows = pd.concat([rows.assign(**dict.fromkeys(ends, math.nan)), single], ignore_index=True)
+    rows = results.methods[["problem", "method", "bases", *names, *ends]]
     at = {name: place for place, name in enumerate(ordered(results))}
     rows = rows.assign(ceiling=rows["problem"].map(dict(results.ceilings)))
     return rows.sort_values(
@@ -140,13 +129,11 @@ def _dot_plot(
     for problem, ax in panels.items():
         rows = data[data["problem"] == problem]
         rows = rows.assign(y=rows["method"].map(names.index))
-        single, means = rows[rows["dot"] != ""], rows[rows["dot"] == ""]
         for place, one in enumerate(series):
             beside = 0.44 / len(series) * (place - (len(series) - 1) / 2)
-            ax.plot(single[one.column], single["y"] + beside, color=one.colour, **DOT)
-            low, high = means[f"{one.column}_low"], means[f"{one.column}_high"]
-            ax.hlines(means["y"] + beside, low, high, color=one.colour, linewidth=1.0, zorder=2)
-            ax.plot(means[one.column], means["y"] + beside, linestyle="", marker=one.marker,
+            low, high = rows[f"{one.column}_low"], rows[f"{one.column}_high"]
+            ax.hlines(rows["y"] + beside, low, high, color=one.colour, linewidth=1.0, zorder=2)
+            ax.plot(rows[one.column], rows["y"] + beside, linestyle="", marker=one.marker,
                     markersize=3.6, color=one.colour, markerfacecolor=one.fill,
                     zorder=3)  # fmt: skip
         ax.set_title(problem)

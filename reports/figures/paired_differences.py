@@ -8,11 +8,10 @@ import pandas as pd
 from ..analysis.best import OVER
 from ..analysis.results import Results
 from ..metric import spoken
-from ..statistics import Floats
 from .captions import plotted
 from .panels import by_panel
 from .plot import Plot
-from .rows import dots, left_out, row_grid, with_dots
+from .rows import dots, left_out, row_grid
 from .style import GREY, Look, title
 
 _PANELS = 2  # problems up to which each has a panel; more are small dots in one
@@ -22,24 +21,16 @@ def drawn(results: Results, family: str) -> pd.DataFrame:
     """What is drawn, best mean first: the paired differences of one family of comparisons.
 
     Columns: `recovery`, `panel` (a problem, or `all problems` where two or more are finished),
-    `comparison` (the text of the row), `method`, `reference`, `dot` (the base or problem that a
-    small dot stands for; empty of the mean), `mean`, `low`, `high` (points of top-1), `n` (bases,
+    `comparison` (the text of the row), `method`, `reference`, `dot` (the problem that a small dot
+    stands for; empty of the mean), `mean`, `low`, `high` (points of top-1), `n` (bases,
     or problems), `unit`. Without a difference the numbers are NaN.
     """
     pairs = results.paired[results.paired["family"] == family]
     over = results.overall[results.overall["family"] == family]
-    pairs = pairs.assign(panel=pairs["problem"], n=pairs["n_bases"], unit="bases")
-
-    def of_bases(row: Mapping[str, str]) -> Floats:
-        place = row["problem"], row["recovery"]
-        ours, theirs = (results.by_base[*place, row[one]] for one in ("method", "reference"))
-        shared = min(len(ours), len(theirs))
-        return ours[:shared] - theirs[:shared]
-
-    rows = with_dots(pairs, of_bases)
+    rows = pairs.assign(panel=pairs["problem"], n=pairs["n_bases"], unit="bases", dot="")
     if over["n_problems"].max() > 1:
         over = over.assign(panel=OVER, n=over["n_problems"], unit="problems", dot="")
-        single = rows[rows["dot"] == ""].dropna(subset=["mean"])
+        single = rows.dropna(subset=["mean"])
         single = single.assign(panel=OVER, dot=single["problem"], low=math.nan, high=math.nan)
         several = [] if len(results.problems) > _PANELS else [rows]
         rows = pd.concat([*several, single, over], ignore_index=True)

@@ -1,16 +1,13 @@
 """Plots with a row a method: every panel has its own order, names at its left, a dot and a bar a
 row."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike
 
-from ..statistics import FEWEST_BASES
 from .focus import focus, mark_beside
 from .style import GREY, INK, TWO_COLUMNS, Look
 
@@ -78,27 +75,6 @@ def row_grid(
         for label in ax.get_yticklabels():
             label.set_color(INK)
     return figure, flat[: len(panels)]
-
-
-def with_dots(
-    rows: pd.DataFrame, of_bases: Callable[[dict[Any, Any]], ArrayLike], value: str = "mean"
-) -> pd.DataFrame:
-    """The rows, and where bases are too few for an interval, a row each instead of the interval.
-
-    Rows have columns `low`, `high`, `n` (bases) and that of the value, a mean over what `of_bases`
-    gives of a row. The column `dot` is added: `base 0` and so on, empty of the rows there were.
-    """
-    few = (rows["n"] < FEWEST_BASES) | rows["low"].isna()
-    few &= rows[value].notna()
-    bare = rows.assign(dot="", low=rows["low"].mask(few), high=rows["high"].mask(few))
-    single = [
-        row | {"dot": f"base {base}", value: one, "n": 1}
-        for row in bare[few & (rows["n"] > 1)].to_dict("records")
-        for base, one in enumerate(np.asarray(of_bases(row)))
-    ]
-    if not single:
-        return bare
-    return pd.concat([bare, pd.DataFrame(single, columns=bare.columns)], ignore_index=True)
 
 
 def dots(ax: Axes, rows: pd.DataFrame, looks: Mapping[str, Look], *held: float) -> None:

@@ -185,7 +185,6 @@ def test_the_csv_holds_what_is_drawn(small: Results, tmp_path: Path) -> None:
     (plot,) = plots(small, "accuracy_cost")
     (drawing,) = gallery(small, tmp_path, ["accuracy_cost"])
     written = pd.read_csv(drawing.svg.with_suffix(".csv"))
-    written["dot"] = written["dot"].astype(object).fillna("")
     pd.testing.assert_frame_equal(written, plot.data, check_dtype=False)
     lines = [
         tuple(np.round(point, 9))
