@@ -239,42 +239,42 @@ def _imported(file: Path) -> set[Path]:
 
 
 def _reached(file: Path, one: Import) -> set[Reached]:
-    """What an import leads to. Of a package, only what the file takes of it."""
+    """What an import leads to: of a package what is taken of it, of a module imported whole all."""
     place = _locate(file, one.module)
     if place is None:
         return set()
-    if one.name == "*":
-        return set(_follow(place, []))
-    taken = [one.name] if one.name else []
-    chains = _chains(file).get(one.bound, [[]])
-    if one.name is None and one.bound == one.module.split(".")[0]:  # `import a.b`, used as a.b.c
-        rest = one.module.split(".")[1:]
-        top = _locate(file, one.bound) or place
-        chains = [rest, *_chains(file).get(one.bound, [])] if rest else chains
-        return {to for chain in chains for to in _follow(top, chain)}
-    return {to for chain in chains for to in _follow(place, taken + chain)}
+    if one.name:
+        return set(_whole(place) if one.name == "*" else _follow(place, one.name))
+    parts = one.module.split(".")
+    above = parts[:-1] if one.bound == parts[0] else []  # `import a.b` gives all of a as well
+    over = (_locate(file, ".".join(parts[: at + 1])) for at in range(len(above)))
+    return {to for each in (place, *over) if each is not None for to in _whole(each)}
 
 
-def _follow(place: Path, names: list[str]) -> Iterator[Reached]:
-    """Go from a module, or a package's folder, along attributes to the files that define them."""
+def _whole(place: Path) -> Iterator[Reached]:
+    """A module, or what a package's own file says."""
+    file = place if place.is_file() else place / "__init__.py"
+    if file.is_file():
+        yield Reached(file, "")
+
+
+def _follow(place: Path, name: str) -> Iterator[Reached]:
+    """Go from a module, or a package's folder, to the files that define a name of it."""
     if place.is_file():
-        yield Reached(place, names[0] if names else "")
+        yield Reached(place, name)
         return
     init = place / "__init__.py"
-    there = init.is_file()
-    if there and (not names or not _only_re_exports(init)):
-        yield Reached(init, names[0] if names else "")
-    if not names:
-        return
-    onward = [one for one in _imports(init) if one.bound == names[0]] if there else []
-    for one in onward or [star for star in (_imports(init) if there else []) if star.bound == "*"]:
+    taken = _imports(init) if init.is_file() else []
+    if init.is_file() and not _only_re_exports(init):
+        yield Reached(init, name)
+    own = [one for one in taken if one.bound == name]
+    for one in own or [star for star in taken if star.bound == "*"]:
         target = _locate(init, one.module)
         if target is not None and target != place:
-            taken = names[:1] if one.bound == "*" else [one.name] if one.name else []
-            yield from _follow(target, taken + names[1:])
-    child = _child(place, names[0])
-    if child is not None:
-        yield from _follow(child, names[1:])
+            named = name if one.bound == "*" else one.name
+            yield from _follow(target, named) if named else _whole(target)
+    if (child := _child(place, name)) is not None:
+        yield from _whole(child)
 
 
 def _meaning(file: Path, one: Import) -> Any:
@@ -291,22 +291,6 @@ def _is_module(file: Path, one: Import) -> bool:
     if place is None or one.name is None:
         return place is not None
     return place.is_dir() and _child(place, one.name) is not None
-
-
-@cache
-def _chains(file: Path) -> dict[str, list[list[str]]]:
-    """The attributes that a file takes of each name: of a, `[["b", "c"]]` where it says `a.b.c`."""
-    chains: dict[str, list[list[str]]] = {}
-    ahead: list[ast.AST] = [_tree(file)]
-    while ahead:
-        node, names = ahead.pop(), list[str]()
-        while isinstance(node, ast.Attribute):
-            names.insert(0, node.attr)
-            node = node.value
-        if isinstance(node, ast.Name):
-            chains.setdefault(node.id, []).append(names)
-        ahead += ast.iter_child_nodes(node)
-    return chains
 
 
 @cache

@@ -339,13 +339,10 @@ def pull(
 def ui(results: Results = RESULTS, port: Annotated[int, option("ui.port")] = 5000) -> None:
     """Open the MLflow UI on the results; stop it with Ctrl-C."""
     from ..tracking.connection import ui_command, ui_environment
-    from ..tracking.links import HOME, in_lines, links_of_all
+    from ..tracking.links import HOME
 
     command = ui_command(results.resolve(), port=port)
-    address = f"http://127.0.0.1:{port}"
-    say(console, f"MLflow UI on {address}/{HOME} (Ctrl-C stops it)")
-    for suite, links in links_of_all(results.resolve(), address):
-        say(console, f"{suite}\n{in_lines(links)}")
+    say(console, f"MLflow UI on http://127.0.0.1:{port}/{HOME} (Ctrl-C stops it)")
     os.execve(command[0], command, ui_environment())
 
 

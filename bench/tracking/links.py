@@ -10,13 +10,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 from reports.formats import after
-
-from .connection import connect, server_of, talking_to, tracking_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -61,20 +58,6 @@ def latest_run(client: MlflowClient, experiment: str) -> Run | None:
     """The newest run of a suite; within `talking_to`."""
     found = client.search_runs([experiment], "tags.role = 'suite'", max_results=1)
     return found[0] if found else None
-
-
-def links_of_all(root: Path, ui: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """Name and links of every suite in the store of a results folder, whose UI is at `ui`.
-
-    Raises:
-        TrackingError: the store fails.
-    """
-    uri = tracking_uri(root)
-    with talking_to(uri):
-        client = connect(uri)
-        for one in client.search_experiments():
-            if latest_run(client, one.experiment_id):
-                yield one.name, suite_links(client, one.experiment_id, server_of(uri, ui))
 
 
 def in_lines(links: Mapping[str, str]) -> str:

@@ -210,6 +210,7 @@ FOLLOWED = {
     "an attribute of a room": "from .. import room\ng = room.f(1)\n",
     "import a.b": "import pkg.maths\ng = pkg.maths.f(1)\n",
     "import a.b as c": "import pkg.maths as m\ng = m.f(1)\n",
+    "a re-export by its place": "import pkg.room\ng = pkg.room.f(1)\n",
     "absolute": "from pkg.maths import f\n",
     "everything": "from ..maths import *\n",
     "in a function": "def g():\n    from ..maths import f\n    return f(1)\n",
@@ -332,12 +333,20 @@ def test_an_installed_plugin_is_followed_within_its_own_package(tmp_path: Path) 
 
 
 def test_a_plugin_takes_of_ours_what_it_names(tmp_path: Path) -> None:
-    plugin = package(tmp_path, "from criteria import Criterion\nimport criteria.saliency.snip\n")
+    named = "from criteria import Criterion\nfrom criteria.saliency.snip import Snip\n"
+    plugin = package(tmp_path, named)
     files = closure([plugin])
     assert PACKAGE / "criterion.py" in files
     assert PACKAGE / "saliency" / "snip.py" in files
     assert PACKAGE / "saliency" / "taylor.py" not in files
     assert PACKAGE / "__init__.py" not in files
+
+
+def test_of_what_is_imported_whole_all_counts(tmp_path: Path) -> None:
+    plugin = package(tmp_path, "import criteria.saliency.snip\nx = criteria.Criterion\n")
+    files = closure([plugin])
+    assert {PACKAGE / "saliency" / "snip.py", PACKAGE / "__init__.py"} <= files
+    assert {PACKAGE / "criterion.py", PACKAGE / "score.py"} <= files
 
 
 # --- criteria of ours -----------------------------------------------------------------------------

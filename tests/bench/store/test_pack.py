@@ -315,12 +315,12 @@ def test_every_verb_reads_a_packed_folder(session: Path, tmp_path: Path) -> None
     }
     n, records = toy.count(results), toy.records(results)
     packed = ask.invoke(app, ["pack", "--results", str(results)])
-    assert f"{n} records in {results / 'packs'}" in packed.output.replace("\n", "")
+    assert f"{n}recordsin{results}/packs/" in "".join(packed.output.split())
     assert toy.count(results) == 0
     for verb, before in said.items():
         assert ask.invoke(app, [*verb.split(), "--results", str(results)]).output == before
     unpacked = ask.invoke(app, ["pack", "--unpack", "--results", str(results)])
-    assert f"{n} records in {results / 'records'}" in unpacked.output.replace("\n", "")
+    assert f"{n}recordsin{results}/records" in "".join(unpacked.output.split())
     assert toy.records(results) == records
 
 

@@ -23,7 +23,7 @@ import toy
 from bench.tracking import Experiment, Tracker, sync
 from bench.tracking.connection import local_uri, ui_command, ui_environment
 from bench.tracking.fields import NAME_LIMIT, named_by, summary_name
-from bench.tracking.links import links_of_all
+from bench.tracking.links import suite_links
 from bench.tracking.summaries import conclude, steps_of
 from reports.build import build_report
 from reports.formats import after
@@ -198,8 +198,11 @@ def root(session: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
 
 def links_of(root: Path) -> dict[str, str]:
-    ((_, links),) = links_of_all(root, "http://127.0.0.1:5000")
-    return links
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=local_uri(root))
+    (one,) = (run for run in client.search_experiments() if run.name != "Default")
+    return suite_links(client, one.experiment_id, "http://127.0.0.1:5000")
 
 
 def report_of(suite: Any, records: Sequence[Record], expected: Sequence[Labels], out: Path) -> Path:
