@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -15,7 +14,7 @@ from ..records import Fidelity, Labels, Record
 from .results import Analysed, of_plan
 
 SHARES = (0.1, 0.3, 0.5)  # of the units, lowest scores first
-CORRELATIONS = ("spearman", "spearman_within", "kendall", "kendall_within")
+CORRELATIONS = ("spearman", "spearman_within")
 REGRETS = tuple(f"regret_{100 * share:.0f}" for share in SHARES)
 NORMALISED = tuple(f"{name}_normalised" for name in REGRETS)
 STATISTICS = (*CORRELATIONS, *NORMALISED, *REGRETS)
@@ -81,11 +80,11 @@ def fidelity_frame(records: Iterable[Record]) -> pd.DataFrame:
 
 def statistics_of(fidelity: Fidelity) -> dict[str, float]:
     """The `STATISTICS` of one trial, and the `ceiling` of its correlation."""
-    over_all = statistics.rank_correlation(fidelity.score, fidelity.change)
-    within = statistics.correlation_within(fidelity.score, fidelity.change, fidelity.group)
-    regrets = [statistics.regret(fidelity.score, fidelity.change, share) for share in SHARES]
+    both = fidelity.score, fidelity.change
+    regrets = [statistics.regret(*both, share) for share in SHARES]
     return {
-        **dict(zip(CORRELATIONS, chain(*zip(over_all, within, strict=True)), strict=True)),
+        "spearman": statistics.rank_correlation(*both),
+        "spearman_within": statistics.correlation_within(*both, fidelity.group),
         **{name: one.normalised for name, one in zip(NORMALISED, regrets, strict=True)},
         **{name: one.absolute for name, one in zip(REGRETS, regrets, strict=True)},
         "ceiling": statistics.noise_ceiling(*fidelity.halves),

@@ -9,7 +9,7 @@ from ..metric import spoken
 from .captions import plotted
 from .panels import by_panel
 from .plot import Plot
-from .rows import dots, left_out, row_grid
+from .rows import dots, row_grid
 from .style import DASHED, Look, title
 
 
@@ -46,8 +46,7 @@ def points(results: Results, looks: Mapping[str, Look], cells: pd.DataFrame, nam
     names = [list(dict.fromkeys([*rows["row"], *named["row"]])) for rows in rows_of.values()]
     # Recoveries stand beside one another; of one, its problems.
     across = len(recoveries) if len(recoveries) > 1 else min(3, data["problem"].nunique())
-    left = left_out(data["method"].nunique(), len(rows_of), across)
-    figure, axes = row_grid(names, across, {one.name: one for one in looks.values()})
+    figure, axes = row_grid(names, across)
     for place, ((problem, recovery), rows) in enumerate(rows_of.items()):
         ax, values = axes[place], rows["dense"].head(1).tolist()
         ax.set_title(title(problem, recovery))
@@ -59,4 +58,4 @@ def points(results: Results, looks: Mapping[str, Look], cells: pd.DataFrame, nam
         for label in ax.get_yticklabels():
             if label.get_text() == looks[results.suite.analysis.control].name:
                 label.set_fontweight("bold")
-    return plotted("accuracy", figure, data, results, name, left_out=left)
+    return plotted("accuracy", figure, data, results, name)

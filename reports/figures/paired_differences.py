@@ -11,7 +11,7 @@ from ..metric import spoken
 from .captions import plotted
 from .panels import by_panel
 from .plot import Plot
-from .rows import dots, left_out, row_grid
+from .rows import dots, row_grid
 from .style import GREY, Look, title
 
 _PANELS = 2  # problems up to which each has a panel; more are small dots in one
@@ -61,7 +61,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         panels = by_panel(data, recovery=recoveries, panel=names)
         across = len(names) if len(names) > 1 else len(recoveries)
         of_rows = [list(rows.loc[rows["dot"] == "", "comparison"]) for rows in panels.values()]
-        figure, axes = row_grid(of_rows, across, looks)
+        figure, axes = row_grid(of_rows, across)
         for ax, ((recovery, name), rows) in zip(axes, panels.items(), strict=True):
             ax.axvspan(-rope, rope, color=GREY, alpha=0.18, linewidth=0, zorder=0)
             ax.axvline(0, color=GREY, linewidth=0.8, zorder=1)
@@ -72,7 +72,6 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
             "paired_differences", figure, data, results,
             "paired_differences" + ("_matched" if family == "matched" else ""),
             family=family, other=other, overall=OVER in set(data["panel"]),
-            left_out=left_out(data["comparison"].nunique(), len(panels), across),
         )  # fmt: skip
 
 

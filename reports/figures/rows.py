@@ -14,48 +14,12 @@ from .style import GREY, INK, TWO_COLUMNS, Look
 ROW = 0.135  # inches
 DOT: dict[str, Any] = {"linestyle": "", "marker": "o", "markersize": 2.0, "alpha": 0.7}
 DOT |= {"markeredgewidth": 0, "zorder": 2.5}
-_TALLEST = 9.0  # inches of a figure that is seen whole on a screen
-_FEWEST = 10  # rows of a panel, however many panels there are
 _SIZE = 6.5  # of names, points
 _NAME = 0.053  # inches a letter takes
 
 
-def most_rows(panels: int, across: int) -> int:
-    """Rows of a panel, so that all lines of panels are seen together on a screen."""
-    lines = -(-panels // across)
-    return max(_FEWEST, int(((_TALLEST - 0.3) / lines - 0.55) / ROW))
-
-
-def in_view(names: Sequence[str], most: int, looks: Mapping[str, Look]) -> list[str]:
-    """The coloured ones of too many rows, and the best and the worst of the others.
-
-    >>> from reports.figures.style import Look
-    >>> in_view(["a", "b", "c", "d", "e"], 3, {"c": Look("c", "black", "o")})
-    ['a', 'c', 'e']
-    """
-    if len(names) <= most:
-        return list(names)
-    loud = [one for one in names if one in looks and not looks[one].quiet][: most - 2]
-    rest = [one for one in names if one not in loud]
-    free = most - len(loud)
-    shown = {*loud, *rest[: free - free // 2], *rest[len(rest) - free // 2 :]}
-    return [one for one in names if one in shown]
-
-
-def left_out(methods: int, panels: int, across: int) -> str:
-    """What a caption says of methods that are not in view; empty where all are."""
-    if methods <= most_rows(panels, across):
-        return ""
-    return " Of so many methods a panel shows the coloured ones, the best and the worst."
-
-
-def row_grid(
-    panels: Sequence[Sequence[str]], across: int, looks: Mapping[str, Look]
-) -> tuple[Figure, list[Axes]]:
-    """Panels, `across` a line, each with rows of its own, named from the top; of very many, those
-    `in_view`."""
-    most = most_rows(len(panels), across)
-    panels = [in_view(names, most, looks) for names in panels]
+def row_grid(panels: Sequence[Sequence[str]], across: int) -> tuple[Figure, list[Axes]]:
+    """Panels, `across` a line, each with rows of its own, named from the top."""
     lines = [panels[at : at + across] for at in range(0, len(panels), across)]
     counts = [max(5, *map(len, line)) for line in lines]
     longest = _NAME * max(len(name) for names in panels for name in names)

@@ -5,14 +5,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .arrays import known_mean
+
 LEAST = 3  # units: fewer have no ranking to speak of
-
-
-class RankCorrelation(NamedTuple):
-    """Spearman's rho and Kendall's tau-b; NaN where the truth has no ranking."""
-
-    spearman: float
-    kendall: float
 
 
 class Regret(NamedTuple):
@@ -26,36 +21,31 @@ class Regret(NamedTuple):
     normalised: float
 
 
-def rank_correlation(scores: ArrayLike, changes: ArrayLike) -> RankCorrelation:
-    """Rank correlation of predicted scores with true loss changes, over [units].
+def rank_correlation(scores: ArrayLike, changes: ArrayLike) -> float:
+    """Spearman's rho of predicted scores and true loss changes, over [units].
 
-    Scores that are all equal tell nothing apart: both are 0. With fewer than three units, or with
-    changes that are all equal, there is no ranking to be predicted: both are NaN.
+    Scores that are all equal tell nothing apart: it is 0. With fewer than three units, or with
+    changes that are all equal, there is no ranking to be predicted: it is NaN.
 
-    >>> round(rank_correlation([0.1, 0.2, 0.3, 0.4], [1.0, 3.0, 2.0, 4.0]).spearman, 3)
+    >>> round(rank_correlation([0.1, 0.2, 0.3, 0.4], [1.0, 3.0, 2.0, 4.0]), 3)
     0.8
     """
-    from scipy.stats import kendalltau, spearmanr  # loads slowly
+    from scipy.stats import spearmanr  # loads slowly
 
     x, y = np.asarray(scores), np.asarray(changes)
     if x.size < LEAST or np.ptp(y) == 0:
-        return RankCorrelation(np.nan, np.nan)
-    if np.ptp(x) == 0:
-        return RankCorrelation(0.0, 0.0)
-    return RankCorrelation(float(spearmanr(x, y).statistic), float(kendalltau(x, y).statistic))
+        return np.nan
+    return float(spearmanr(x, y).statistic) if np.ptp(x) else 0.0
 
 
-def correlation_within(scores: ArrayLike, changes: ArrayLike, groups: ArrayLike) -> RankCorrelation:
+def correlation_within(scores: ArrayLike, changes: ArrayLike, groups: ArrayLike) -> float:
     """Mean over groups of the correlation inside each; groups without a ranking are left out.
 
     `scores`, `changes`: [units]. `groups`: [units], the group of each.
     """
     x, y, of = np.asarray(scores), np.asarray(changes), np.asarray(groups)
     correlations = [rank_correlation(x[of == one], y[of == one]) for one in np.unique(of)]
-    ranked = [one for one in correlations if not np.isnan(one.spearman)]
-    if not ranked:
-        return RankCorrelation(np.nan, np.nan)
-    return RankCorrelation(*(float(np.mean(one)) for one in zip(*ranked, strict=True)))
+    return float(known_mean(correlations, axis=0))
 
 
 def regret(scores: ArrayLike, changes: ArrayLike, share: float) -> Regret:
@@ -88,5 +78,5 @@ def noise_ceiling(half: ArrayLike, other: ArrayLike) -> float:
     is the ceiling (Spearman's formula of attenuation); 0 where the halves disagree. NaN where one
     has no ranking.
     """
-    r = np.maximum(rank_correlation(half, other).spearman, 0.0)
+    r = np.maximum(rank_correlation(half, other), 0.0)
     return float(np.sqrt(2 * r / (1 + r)))

@@ -298,8 +298,8 @@ def test_thresholds_are_no_shares_of_a_cost(tmp_path: Path) -> None:
     assert "at threshold 0.8" in page
     assert "so MACs kept differ: from 49 % to 64 %" in page
     assert "Off budget" not in page
-    assert ">threshold 0.8<" in page
-    assert ">80 %<" not in page
+    assert '"threshold 0.8"' in page
+    assert '"80 %"' not in page
     drawn = pd.read_csv(tmp_path / "figures" / "accuracy_cost_matched.csv")
     assert set(drawn["cost_percent"].dropna().round(6)) == {49.0, 64.0}
 
@@ -359,15 +359,15 @@ WIDTHS: dict[str, Any] = {"features.0": (4, 8), "features.3": (6, 8)}
             "weights",
             {"weights": MASKED, "latency": [], "torch_pruning_macs": None},
             0.5,
-            ["weights", "MACs are theoretical", "no latency is measured", "Weights %"],
-            ["Channels %", "Latency %", "of a group stay"],
+            ["weights", "MACs are theoretical", "no latency is measured"],
+            ["Latency %", "of a group stay"],
         ),
         (
             "channels",
             {"widths": WIDTHS},
             0.625,
-            ["channels", "Channels %", "Latency %", "of a group stay"],
-            ["Weights %", "MACs are theoretical"],
+            ["channels", "Latency %", "of a group stay"],
+            ["MACs are theoretical"],
         ),
     ],
 )
