@@ -21,7 +21,7 @@ _UNPRINTABLE = re.compile("[^\\n\\t -~\\xa0-\\ud7ff\\ue000-\\U0010ffff]")
 def printable(text: str, most: int = sys.maxsize) -> str:
     r"""The text with escapes for what a terminal would obey and no file can hold, cut visibly.
 
-    >>> print(printable("a\x1b[2J, \ud800, and much more", 24))
+    >>> print(printable("a\x1b[2J, \ud800, and much more", 18))
     a\x1b[2J, \ud800, and much…
     """
     cut = text if len(text) <= most else text[:most] + "…"

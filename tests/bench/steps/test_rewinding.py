@@ -11,6 +11,7 @@ import toy
 from inline_runs import Silent, go, measured
 from torch import Tensor, nn
 
+from bench.errors import Interrupted
 from bench.executors import make_executor
 from bench.plan.graph import job_graph
 from bench.plan.jobs import EarlyJob, TrialJob
@@ -379,7 +380,7 @@ def test_each_step_begins_at_the_early_weights_and_scores_the_trained_ones(
         assert sizes[kept].min() >= sizes[~kept].max()
 
 
-class Killed(BaseException):
+class Killed(Interrupted):
     """As a machine dies: nobody catches it."""
 
 

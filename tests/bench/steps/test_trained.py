@@ -14,7 +14,7 @@ from conftest import multiply
 from inline_runs import Silent, go, measured
 from torch import Tensor, nn
 
-from bench.errors import PlanError
+from bench.errors import Interrupted, PlanError
 from bench.executors import make_executor
 from bench.plan.jobs import PathJob, PreparedJob
 from bench.plan.plan import Plan, make_plan
@@ -43,7 +43,7 @@ IMAGES = 144  # of the toy suite's 160, those that are not validation
 STOP: dict[str, int] = {}  # what is to die, after how many steps
 
 
-class Killed(BaseException):
+class Killed(Interrupted):
     """As a machine dies: nobody catches it."""
 
 

@@ -14,6 +14,7 @@ from inline_runs import Silent, go, measured
 from rich.console import Console
 
 from bench.command.planning import show_epochs
+from bench.errors import Interrupted
 from bench.executors import make_executor
 from bench.plan.jobs import TrialJob
 from bench.plan.plan import Plan, make_plan
@@ -110,7 +111,7 @@ def test_each_is_the_plain_finetuning_by_its_settings(results: Path) -> None:
         assert found.images_trained == 3 * alone[best].images_trained == 3 * 2 * IMAGES
 
 
-class Killed(BaseException):
+class Killed(Interrupted):
     """As a machine dies: nobody catches it."""
 
 

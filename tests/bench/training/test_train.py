@@ -119,6 +119,9 @@ class Spied:
         self.images = images
         self.calls: list[dict[str, Any]] = []
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.images, name)
+
     def __len__(self) -> int:
         return len(self.images)
 
