@@ -19,7 +19,7 @@ from bench.command.export import show_code, write_export
 from bench.errors import BenchError, DataError, ExportError, PlanError
 from bench.executors import make_executor
 from bench.export.recipe import RECIPE, WEIGHTS, call, keep
-from bench.export.runtimes import run_torch_export
+from bench.export.runtimes import run_torch
 from bench.plan.keeping import asked_for, check_kept, is_kept, keeping
 from bench.plan.plan import Plan, make_plan
 from bench.run.run import run
@@ -216,7 +216,8 @@ def test_a_file_has_the_accuracy_of_its_trial(
     assert "for batches of any size" in said
     top1 = measured(Store(results), key).pruned.top1
     assert f"{100 * top1:.2f} % top-1 on 60 test samples" in said
-    (logits,) = run_torch_export(tmp_path / f"{key[:12]}.pt2")(torch.zeros(5, 1, 8, 8))
+    program = torch.export.load(tmp_path / f"{key[:12]}.pt2")
+    (logits,) = run_torch(program.module())(torch.zeros(5, 1, 8, 8))
     assert logits.shape == (5, 10)
     write_export(console, key, "safetensors", tmp_path / "out", results, tmp_path)
     assert {"rebuild.py", "vgg.py", RECIPE, WEIGHTS} <= {

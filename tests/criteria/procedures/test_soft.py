@@ -14,7 +14,7 @@ from rehearsal import Rehearsal, ground_of, procedure_of
 from torch import Tensor, nn
 
 from criteria.network.cut import cut
-from criteria.procedures.gradual import joined, lowest
+from criteria.procedures.gradual import lowest
 from criteria.procedures.procedure import Ground, Removed
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}  # float64, the same sums in another order
@@ -196,11 +196,6 @@ def test_the_lowest_are_a_shortest_prefix_of_those_that_leave_in_the_end(
         before = found
     for one, wanted in zip(before, doomed, strict=True):
         assert torch.equal(one, wanted)
-
-
-def test_joined_holds_each_unit_once_ascending() -> None:
-    (found,) = joined([torch.tensor([4, 1])], [torch.tensor([1, 0])])
-    assert found.tolist() == [0, 1, 4]
 
 
 def first_steps(restart: str) -> tuple[Tensor, Tensor]:
