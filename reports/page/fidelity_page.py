@@ -9,7 +9,7 @@ import pandas as pd
 
 from suites.section import slug
 
-from ..analysis.fidelity import CORRELATIONS, NORMALISED, REGRETS, FidelityResults
+from ..analysis.fidelity import STATISTICS, FidelityResults
 from ..figures.plot import Drawing
 from ..formats import Cell, Table, capital, confidence, number
 from ..statistics import FEWEST_BASES
@@ -27,20 +27,14 @@ NOISY = 0.8  # ceiling of the correlation below which the truth itself is worth 
 
 
 def fidelity_tables(results: FidelityResults) -> dict[str, list[Table]]:
-    """All tables, by problem, best criteria first."""
-    columns = {"fidelity": (*CORRELATIONS, *NORMALISED), "regret": REGRETS}
-    return {
-        problem: [_table(results, problem, *one) for one in columns.items()]
-        for problem in results.problems
-    }
+    """One by problem, best criteria first."""
+    return {problem: [_table(results, problem)] for problem in results.problems}
 
 
 def render_fidelity(
     results: FidelityResults, drawings: Sequence[Drawing], tables: Mapping[str, Sequence[Table]]
 ) -> str:
     """One HTML page without outside parts."""
-    holes = results.methods[~results.methods["complete"].astype(bool)]
-    keys = ["problem", "method", "done", "expected"]
     return rendered(
         "fidelity.html",
         results,
@@ -53,7 +47,6 @@ def render_fidelity(
         scope=toys(results.suite),
         board=board(results),
         warnings=list(warnings(results)),
-        unfinished=list(holes[keys].itertuples(index=False, name=None)),
     )
 
 
@@ -139,10 +132,10 @@ def warnings(results: FidelityResults) -> Iterator[str]:
             yield caution("fidelity", "noisy", problem=problem, ceiling=rounded(value))
 
 
-def _table(results: FidelityResults, problem: str, name: str, columns: Sequence[str]) -> Table:
+def _table(results: FidelityResults, problem: str) -> Table:
     rows = []
     for row in _rows(results, problem).to_dict("records"):
-        cells = [Cell(_said(row, one), number(row[one]).value) for one in columns]
+        cells = [Cell(_said(row, one), number(row[one]).value) for one in STATISTICS]
         seconds = Cell(rounded(row["score_s"]), number(row["score_s"]).value)
         trials = Cell(f"{row['done']}/{row['expected']}", row["done"])
         rows.append([Cell(row["method"]), *cells, seconds, trials])
@@ -151,7 +144,7 @@ def _table(results: FidelityResults, problem: str, name: str, columns: Sequence[
     known = {"problem": problem, "intervals": ""}
     if results.suite.bases >= FEWEST_BASES:
         known["intervals"] = f"; {level} intervals over bases, each alone"
-    return captioned(name, slug(problem), results, rows, **known)
+    return captioned("fidelity", slug(problem), results, rows, **known)
 
 
 def _rows(results: FidelityResults, problem: str) -> pd.DataFrame:

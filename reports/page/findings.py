@@ -10,7 +10,7 @@ from ..analysis.cells import failures as failures_of
 from ..analysis.results import Results
 from ..formats import counted, few, interval, points
 from ..metric import spoken
-from ..records import Record, budget_words
+from ..records import Record
 from ..statistics import FEWEST_BASES
 from ..words import Words
 
@@ -157,15 +157,6 @@ def failures(records: Sequence[Record]) -> list[tuple[str, str, int, str]]:
             kind = one.failure.kind if one.outcome == "failed" else one.outcome
             grouped[kind, one.failure.message].append(one.labels.brief)
     return [(*key, len(found), min(found)) for key, found in sorted(grouped.items())]
-
-
-def unfinished(results: Results) -> list[tuple[str, str, str, str, int, int]]:
-    """(problem, recovery, method, budget, done, expected) of every incomplete cell."""
-    holes = results.cells[~results.cells["complete"].astype(bool)]
-    kept = [budget_words(one["cost"], one["budget"]) for one in holes.to_dict("records")]
-    holes = holes.assign(kept=kept)
-    keys = ["problem", "recovery", "method", "kept", "done", "expected"]
-    return list(holes[keys].itertuples(index=False, name=None))
 
 
 def provenance(records: Sequence[Record]) -> dict[str, Counter[str]]:

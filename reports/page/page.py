@@ -39,7 +39,6 @@ def render(
         advice=power.advice(results.layout),
         warnings=list(warnings(results)),
         one_image=one_image(results.trials),
-        unfinished=findings.unfinished(results),
         csv_names=FRAMES,
     )
 
