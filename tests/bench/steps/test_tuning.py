@@ -197,7 +197,7 @@ def over(**values: Any) -> dict[str, Any]:
         ),
         ({"recoveries": [{**TUNED, "total_epochs": 9}]}, "total_epochs or tune, not both"),
         ({"recoveries": [{"kind": "bn", "tune": TUNED["tune"]}]}, "a recovery is none, bn"),
-        (over(learning_rate=[0.1]), "trials = 2, but `over` has 1 combinations"),
+        (over(learning_rate=[0.1]), "trials = 2, and `over` has 1 combinations"),
         (over(epochs=[1, 2]), "by epochs settings would cost unequally"),
         (over(distill=[None, {}]), "by distill settings would cost unequally"),
         (over(learning_rat=[0.1, 0.2]), "recoveries.0.tune.over: .*did you mean learning_rate"),

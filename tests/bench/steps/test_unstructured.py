@@ -180,5 +180,5 @@ def test_by_the_command(bench: Command, session: Path, tmp_path: Path) -> None:
     assert sorted(one.status for one in toy.records(results)) == ["done", "done"]
     assert toy.trial_runs(results) == sorted(toy.outcomes(results))
     page = (results / "reports" / "masks" / "index.html").read_text()
-    assert "of the weights kept" in page
+    assert "Accuracy at 20 % of weights" in page.replace("\u00a0", " ")
     assert "no latency is measured" in page
