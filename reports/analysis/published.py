@@ -34,10 +34,6 @@ FRAME = [
 DIFFER, AGREE, UNKNOWN, BEYOND = "differ", "agree", "spread unknown", "beyond our range"
 
 
-class PublishedError(SuiteError):
-    """A file of published numbers that cannot be used: which line and column, and why."""
-
-
 class Published(BaseModel):
     """One published number; empty cells are None or empty.
 
@@ -88,7 +84,7 @@ def read_published(path: Path) -> list[Published]:
     """All rows of one file.
 
     Raises:
-        PublishedError: a column is missing or unknown, or a cell holds what it may not.
+        SuiteError: a column is missing or unknown, or a cell holds what it may not.
     """
     with path.open(encoding="utf-8", newline="") as file:
         lines = csv.DictReader(file, restkey="", strict=True)
@@ -97,11 +93,11 @@ def read_published(path: Path) -> list[Published]:
 
 def _row(cells: dict[str, str], place: str) -> Published:
     if "" in cells or None in cells.values():
-        raise PublishedError(f"{place}: as many cells as columns are needed")
+        raise SuiteError(f"{place}: as many cells as columns are needed")
     try:
         return Published.model_validate({name: cell for name, cell in cells.items() if cell})
     except ValidationError as error:
-        raise PublishedError(f"{place}: {explained(error, Published)}") from None
+        raise SuiteError(f"{place}: {explained(error, Published)}") from None
 
 
 @cache
@@ -109,12 +105,6 @@ def published() -> tuple[Published, ...]:
     """Rows of all papers; those of dense networks are `published_dense`."""
     files = sorted(path for path in FOLDER.glob("*.csv") if path.stem != DENSE)
     return tuple(row for path in files for row in read_published(path))
-
-
-def published_for(suite: str) -> list[Published]:
-    """Rows that a suite repeats, at whichever scale: NAME, or NAME-reduced."""
-    name = suite.removesuffix("-reduced")
-    return [row for row in published() if name in row.suites]
 
 
 @cache
@@ -126,11 +116,12 @@ def published_dense() -> dict[tuple[str, str], Published]:
 def matching(suite: Suite, problems: Sequence[str]) -> Iterator[tuple[Published, str]]:
     """Published rows of the suite's own problems and methods, each with a recovery of the suite.
 
-    A recovery at equal compute is no paper's, so a row meets it by its whole name only.
+    They are of the suite at whichever scale: NAME, or NAME-reduced. A recovery at equal compute is
+    no paper's, so a row meets it by its whole name only.
     """
-    names = set(suite.method_names)
-    for row in published_for(suite.suite):
-        if row.problem in problems and row.method in names:
+    name, names = suite.suite.removesuffix("-reduced"), set(suite.method_names)
+    for row in published():
+        if name in row.suites and row.problem in problems and row.method in names:
             for recovery in suite.recoveries:
                 kind = recovery.kind if recovery.total_epochs is None else recovery.name
                 if row.recovery in (recovery.name, kind):

@@ -17,10 +17,6 @@ Range = Annotated[
 ]
 
 
-class ClaimError(SuiteError):
-    """The file of claims cannot be used: where, and why."""
-
-
 class Claim(Section):
     """One sentence of a paper as a comparison that a suite can make."""
 
@@ -58,9 +54,9 @@ class Claim(Section):
 
 @cache
 def known_claims(path: Path = FILE) -> tuple[Claim, ...]:
-    """The claims of a file. Raises ClaimError: not YAML, or an entry that is no claim."""
+    """The claims of a file. Raises SuiteError: not YAML, or an entry that is no claim."""
     try:
         return tuple(TypeAdapter(list[Claim]).validate_python(read_yaml(path)))
     except ValidationError as error:
         faults = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-        raise ClaimError("\n".join(f"{path}: {one}" for one in faults)) from None
+        raise SuiteError("\n".join(f"{path}: {one}" for one in faults)) from None

@@ -14,12 +14,12 @@ from command_line import Command
 from command_line import bench as bench  # the fixture
 from synthetic import failed, record
 
-from reports.claims.claim_file import Claim, ClaimError, known_claims
+from reports.claims.claim_file import Claim, known_claims
 from reports.claims.claims import RULE, Judgement, decide, judge
 from reports.claims.claims_page import claims_page, verdicts
 from reports.records import Failure, Labels, Record, content_key
 from reports.statistics import holm, on_these_problems
-from suites import library, load_suite
+from suites import SuiteError, library, load_suite
 from suites.schema import Suite
 
 CLAIM: dict[str, Any] = {
@@ -547,7 +547,7 @@ def test_a_faulty_claim_is_refused_by_its_place(
 ) -> None:
     path = tmp_path / "claims.yaml"
     path.write_text(json.dumps([CLAIM | changes]), encoding="utf-8")
-    with pytest.raises(ClaimError) as error:
+    with pytest.raises(SuiteError) as error:
         known_claims(path)
     assert words in str(error.value)
     assert str(path) in str(error.value)
