@@ -61,20 +61,16 @@ def _constant(records: Sequence[Record]) -> Iterator[str]:
 def twins(records: Iterable[Record]) -> list[list[str]]:
     """Names of methods that left the same units in each of their trials.
 
-    Where records of old do not tell units: the same widths, and the same accuracy and loss. Of
-    methods that train on their way also the same accuracy, as equal units have unequal weights.
+    Of methods that train on their way also the same accuracy, as equal units have unequal weights.
     """
     left: dict[str, set[tuple[Labels, Any]]] = defaultdict(set)  # repeats may be one or many
     for one in records:
-        if (found := one.measurements) is None or not (found.widths or found.weights):
+        if (found := one.measurements) is None or not found.kept_sha256:
             continue
         whose = {"method": "", "matched_to": None, "repeat": 0, "all_repeats": False}
         place = one.labels.model_copy(update=whose)
-        units: Any = found.kept_sha256
-        if not units:
-            units = (*found.widths.items(), *found.weights.items(), found.pruned.loss)
-        end = found.pruned.top1 if found.phases or not found.kept_sha256 else None
-        left[one.labels.method].add((place, (units, end)))
+        end = found.pruned.top1 if found.phases else None
+        left[one.labels.method].add((place, (found.kept_sha256, end)))
     alike: dict[Any, list[str]] = defaultdict(list)
     for method, trials in left.items():
         alike[frozenset(trials)].append(method)

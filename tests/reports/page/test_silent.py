@@ -68,12 +68,8 @@ def test_equal_units_of_methods_that_train_are_equal_only_at_equal_accuracy() ->
     assert twins(trained({"l1": 0.8, "l2": 0.8})) == [["l1", "l2"]]
 
 
-def test_records_of_old_are_held_against_widths_and_accuracy_and_loss() -> None:
-    right = {"l1": 0.8, "l2": 0.8, "random": 0.6}
-    records = [made(one, right[one.method], kept_sha256="") for one in plan(small())]
-    assert twins(records) == [["l1", "l2"]]
-    unknown = [record(one, 0.8) for one in plan(small())]  # nothing tells which units
-    assert twins(unknown) == []
+def test_records_that_do_not_tell_units_have_no_twins() -> None:
+    assert twins([made(one, 0.8, kept_sha256="") for one in plan(small())]) == []
 
 
 def test_constant_scores_are_counted_by_method() -> None:
