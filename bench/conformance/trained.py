@@ -9,8 +9,8 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
-from scipy.stats import rankdata
 from torch import nn
 from torch.nn import functional
 
@@ -132,10 +132,9 @@ def likeness(name: str, one: GroupScores, other: GroupScores) -> Likeness:
 
     Groups that either of them scores all alike have no correlation and are left out.
     """
-    within = [_spearman(*pair) for pair in zip(one, other, strict=True)]
-    known = [value for value in within if not np.isnan(value)]
+    within = pd.Series([_spearman(*pair) for pair in zip(one, other, strict=True)])
     overall = _spearman(np.concatenate(one), np.concatenate(other))
-    return Likeness(name, float(np.mean(known)) if known else np.nan, overall)
+    return Likeness(name, float(within.mean()), overall)
 
 
 def similarities(alike: Sequence[Likeness]) -> list[tuple[str, str]]:
@@ -201,9 +200,7 @@ def group_scores(scoring: Scoring, groups: Sequence[Group]) -> GroupScores | Non
 
 def _spearman(one: np.ndarray, other: np.ndarray) -> float:
     """The rank correlation; NaN where either is constant."""
-    if np.ptp(one) == 0 or np.ptp(other) == 0:
-        return float("nan")
-    return float(np.corrcoef(rankdata(one), rankdata(other))[0, 1])
+    return float(pd.DataFrame({"one": one, "other": other}).corr("spearman").to_numpy()[0, 1])
 
 
 def check(

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pandas as pd
 
 from ..analysis.best import OVER
-from ..analysis.changes import COSTS
+from ..analysis.changes import AGAINST, COSTS
 from ..analysis.power import sampling_test
 from ..analysis.results import Results
 from ..formats import after, capital, confidence, number, points, ranged, shown, spanned
@@ -27,7 +27,6 @@ ROWS = 9  # methods of the first table; the dense network is its tenth row
 TOLD = ("better", "worse")
 MEAN = "mean"  # of all budgets, in an address
 NAN = float("nan")
-AGAINST = ("against_low", "against_high")
 
 
 def answers(results: Results) -> dict[str, str]:
@@ -132,7 +131,7 @@ def _mark(row: Mapping[Any, Any], control: str, told: bool) -> Mark:
     texts = [
         shown(row["top1"]),
         spanned(row["change"], row["low"], row["high"]),
-        spanned(row["against"], *(row[one] for one in AGAINST)),
+        spanned(*(row[one] for one in AGAINST)),
         *(number(row[one], digits).text for one, digits in zip(COSTS, (3, 3, 2), strict=True)),
         "–" if pd.isna(word) else word,
     ]

@@ -133,14 +133,12 @@ def headline_numbers(results: Results) -> dict[str, dict[str, Any]]:
         if not rows:
             continue
         best = rows[0]
-        columns = {one: f"joint_{one}" for one in ("low", "high")}
-        names = ("mean", "low", "high", "p_adjusted")
-        numbers = {name: float(best[columns.get(name, name)]) for name in names}
-        words = Counter(row["word"] for row in rows)
-        like = Counter(row["like_word"] for row in rows)
+        numbers = {"mean": best["mean"], "low": best["joint_low"], "high": best["joint_high"]}
+        numbers["p_adjusted"] = best["p_adjusted"]
+        words, like = (Counter(row[one] for row in rows) for one in ("word", "like_word"))
         numbers_of[recovery] = {
             "best": str(best["method"]),
-            **{name: value for name, value in numbers.items() if not pd.isna(value)},
+            **{name: float(value) for name, value in numbers.items() if not pd.isna(value)},
             "problems": int(best["n_problems"]),
             "compared": len(rows),
             **{name: words[name] for name in ("better", "worse", "equivalent")},

@@ -95,14 +95,10 @@ def _between(rest: Floats, levels: Sequence[str]) -> Floats:
 
 def _residual(rest: Floats, grid: Grid) -> Floats:
     """[m] variance of the mean that is of neither factor, in a crossed grid."""
-    datasets, models = np.unique(grid.datasets), np.unique(grid.models)
-    place = np.ravel_multi_index(
-        (np.searchsorted(datasets, grid.datasets), np.searchsorted(models, grid.models)),
-        (datasets.size, models.size),
-    )
-    cube = np.empty_like(rest)
-    cube[:, place] = rest
-    cube = cube.reshape(-1, datasets.size, models.size)
+    datasets, row = np.unique(grid.datasets, return_inverse=True)
+    models, column = np.unique(grid.models, return_inverse=True)
+    cube = np.empty((len(rest), datasets.size, models.size))
+    cube[:, row, column] = rest
     cube = cube - cube.mean(axis=1, keepdims=True) - cube.mean(axis=2, keepdims=True)
     freedom = (datasets.size - 1) * (models.size - 1)
     return np.asarray((cube**2).sum(axis=(1, 2)) / freedom / rest.shape[1])

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from .these_problems import FEWEST_BASES, MeanDifference, on_these_problems
+from .these_problems import MeanDifference, on_these_problems
 
 TARGET = 0.8
 _EXPERIMENTS = 4000
@@ -37,8 +37,6 @@ def power_on_these(problems: int, bases: int, effect: float, level: float) -> fl
     >>> round(power_on_these(problems=3, bases=3, effect=5.0, level=0.05 / 44), 1)
     0.9
     """
-    if bases < FEWEST_BASES:
-        return 0.0
     found = _experiments(problems, bases)
     return float(np.mean(replace(found, mean=found.mean + effect).p_values <= level))
 

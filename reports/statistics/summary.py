@@ -1,6 +1,5 @@
 """Sizes and spreads in the unit of the data."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -11,8 +10,7 @@ from .arrays import DECIMALS
 from .these_problems import FEWEST_BASES
 
 
-@dataclass(frozen=True)
-class Interval:
+class Interval(NamedTuple):
     """A mean and its interval; the ends are NaN where there are too few values for one."""
 
     mean: float
