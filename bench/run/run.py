@@ -16,6 +16,7 @@ from ..steps.record import failed_record
 from ..store.store import Store
 from .log import RunLog
 
+INSPECTION = "inspection"  # of all bases, on which all other jobs wait
 CRASHES = 2  # how often a job is tried again after its worker died
 
 
@@ -55,7 +56,6 @@ class _Flow:
     log: Callable[[Record], None]
     inspect: Callable[[], None]
     statuses: Counter[str] = field(default_factory=Counter)
-    _held: list[Job] = field(default_factory=list)  # that wait until all bases are inspected
     _ready: deque[Job] = field(default_factory=deque)
     _ready_alone: deque[Job] = field(default_factory=deque)
     _alone: bool = False  # whether jobs run one by one now
@@ -67,14 +67,17 @@ class _Flow:
 
     def run(self) -> None:
         self.listener.planned(self.graph.jobs.values(), self.executor.slots)
-        self._bases = sum(job.kind == "bases" for job in self.graph.jobs.values())  # to be made
         self._sorter = TopologicalSorter(self.graph.after)
+        for key, one in self.graph.jobs.items():
+            self._sorter.add(*((INSPECTION, key) if one.kind == "bases" else (key, INSPECTION)))
         self._sorter.prepare()
-        if not self._bases:
-            self.inspect()
         while self._sorter.is_active():
             for key in self._sorter.get_ready():
-                self._accept(self.graph.jobs[key])
+                if key == INSPECTION:
+                    self.inspect()
+                    self._sorter.done(key)
+                else:
+                    self._accept(self.graph.jobs[key])
             while (job := self._next()) is not None:
                 self.listener.job("started", job)
                 self.executor.submit(job)
@@ -101,9 +104,7 @@ class _Flow:
         """Queue a job, unless what it stands on has failed."""
         needed = (*self.graph.after[job.key], *job.takes_scores)
         broken = [self._failed[key] for key in needed if key in self._failed]
-        if self._bases and job.kind != "bases":
-            self._held.append(job)
-        elif broken:
+        if broken:
             self._fail(job, Outcome(failure=broken[0]))
         else:
             self._queue(job)
@@ -146,13 +147,6 @@ class _Flow:
             self._parts[whole.key] -= 1
         if whole is None or not self._parts[whole.key]:
             self._sorter.done((whole or job).key)
-        if job.kind == "bases":
-            self._bases -= 1
-            if not self._bases:  # all are made: look at them, and then at what has waited
-                self.inspect()
-                held, self._held = self._held, []
-                for waiting in held:
-                    self._accept(waiting)
 
     def _fail(self, job: Job, outcome: Outcome) -> None:
         """A failed job; its trials get failed records as their turn comes."""
