@@ -204,7 +204,7 @@ def _conclude(plan: Plan, store: Store, records: list[Record], console: Console)
         say(console, course.outcome)
     if plan.suite.rehearsal:
         say(console, (f"Rehearsal: {REHEARSED}.", "yellow"))
-    page = store.report(plan.suite.suite) / "index.html"
+    page = store.path("reports", plan.suite.suite) / "index.html"
     if page.exists():
         say(console, f"report: {page}")
     return 1 if failed else 0
