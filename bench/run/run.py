@@ -2,6 +2,7 @@
 
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 
@@ -9,7 +10,7 @@ from reports.records import Failure, Record
 
 from ..errors import StoreError
 from ..executors import Executor
-from ..plan.graph import JobGraph, job_graph
+from ..plan.graph import job_graph
 from ..plan.jobs import Job, Trial
 from ..steps.perform import Outcome
 from ..steps.record import failed_record
@@ -20,41 +21,18 @@ INSPECTION = "inspection"  # of all bases, on which all other jobs wait
 CRASHES = 2  # how often a job is tried again after its worker died
 
 
-def run(
-    trials: Sequence[Trial],  # those of a plan that are pending
-    store: Store,
-    executor: Executor,
-    listener: RunLog,  # told what happens
-    log: Callable[[Record], None] = lambda record: None,  # takes each record as it arrives (MLflow)
-    # Called once, when all bases are made and nothing yet that stands on them; what it raises ends
-    # the run.
-    inspect: Callable[[], None] = lambda: None,
-) -> Counter[str]:
-    """Run these trials and what they stand on; stopped at any moment, it loses those in flight.
-
-    Returns how many trials ended how, and how many networks were not kept, and why.
-
-    Raises:
-        StoreError: results can no longer be written; finished records are safe.
-    """
-    flow = _Flow(job_graph(trials, store), store, executor, listener, log, inspect)
-    try:
-        flow.run()
-    finally:
-        executor.close()
-    return flow.statuses
-
-
 @dataclass
-class _Flow:
-    """The state of one run: what is ready, what has failed, what has crashed how often."""
+class Run:
+    """Trials that are run, and what they stand on: what is ready, has failed, has crashed."""
 
-    graph: JobGraph
+    trials: Sequence[Trial]  # those of a plan that are pending
     store: Store
     executor: Executor
-    listener: RunLog
-    log: Callable[[Record], None]
-    inspect: Callable[[], None]
+    listener: RunLog  # told what happens
+    log: Callable[[Record], None] = lambda record: None  # takes each record as it arrives (MLflow)
+    # Called once, when all bases are made and nothing yet that stands on them; what it raises ends
+    # the run.
+    inspect: Callable[[], None] = lambda: None
     statuses: Counter[str] = field(default_factory=Counter)
     _ready: deque[Job] = field(default_factory=deque)
     _ready_alone: deque[Job] = field(default_factory=deque)
@@ -65,27 +43,41 @@ class _Flow:
     _parts: Counter[str] = field(default_factory=Counter)  # of a split job, those that still run
     _running: int = 0
 
-    def run(self) -> None:
-        self.listener.planned(self.graph.jobs.values(), self.executor.slots)
+    def to_its_end(self) -> Counter[str]:
+        """Run them; stopped at any moment, it loses those in flight.
+
+        Returns how many trials ended how, and how many networks were not kept, and why.
+
+        Raises:
+            StoreError: results can no longer be written; finished records are safe.
+        """
+        self.graph = job_graph(self.trials, self.store)
         self._sorter = TopologicalSorter(self.graph.after)
         for key, one in self.graph.jobs.items():
             self._sorter.add(*((INSPECTION, key) if one.kind == "bases" else (key, INSPECTION)))
         self._sorter.prepare()
-        while self._sorter.is_active():
-            for key in self._sorter.get_ready():
-                if key == INSPECTION:
-                    self.inspect()
-                    self._sorter.done(key)
-                else:
-                    self._accept(self.graph.jobs[key])
-            while (job := self._next()) is not None:
-                self.listener.job("started", job)
-                self.executor.submit(job)
-                self._running += 1
-            if self._running:
-                for job, outcome in self.executor.finished():
-                    self._running -= 1
-                    self._end(job, outcome)
+        with closing(self.executor):
+            self.listener.planned(self.graph.jobs.values(), self.executor.slots)
+            while self._sorter.is_active():
+                self._go_on()
+        return self.statuses
+
+    def _go_on(self) -> None:
+        """Start what can start now, and take what has come of others."""
+        for key in self._sorter.get_ready():
+            if key == INSPECTION:
+                self.inspect()
+                self._sorter.done(key)
+            else:
+                self._accept(self.graph.jobs[key])
+        while (job := self._next()) is not None:
+            self.listener.job("started", job)
+            self.executor.submit(job)
+            self._running += 1
+        if self._running:
+            for job, outcome in self.executor.finished():
+                self._running -= 1
+                self._end(job, outcome)
 
     def _next(self) -> Job | None:
         """A job to start now. Those that must be alone wait until nothing else is left to do, and

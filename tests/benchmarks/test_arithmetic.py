@@ -39,7 +39,7 @@ from torch import nn
 
 from bench.executors import make_executor
 from bench.plan.plan import make_plan
-from bench.run.run import run
+from bench.run.run import Run
 from bench.run.session import Request, session
 from bench.steps.workspace import Settings, Workspace
 from bench.store.store import Store
@@ -56,7 +56,7 @@ def ours(results: Path, suite: dict[str, Any], half: bool) -> tuple[float, Bare,
 
     def go() -> None:
         executor = make_executor("inline", settings, 1, None)
-        found = run(plan.pending([]), store, executor, Silent())
+        found = Run(plan.pending([]), store, executor, Silent()).to_its_end()
         assert set(found) == {"done"}, found
 
     with bare.watching(half=half):

@@ -22,7 +22,7 @@ from bench.export.recipe import RECIPE, WEIGHTS, call, keep
 from bench.export.runtimes import run_torch
 from bench.plan.keeping import asked_for, check_kept, is_kept, keeping
 from bench.plan.plan import Plan, make_plan
-from bench.run.run import run
+from bench.run.run import Run
 from bench.steps.workspace import Settings
 from bench.store.store import Store
 from reports.records import Measurements
@@ -37,7 +37,7 @@ def run_again(plan: Plan, asked: str, results: Path) -> dict[str, int]:
     store = Store(results)
     trials = keeping(plan, asked, plan.records(store), store)
     executor = make_executor("inline", Settings(results, results.parent / "data"), 1, None)
-    return dict(run(trials, store, executor, Silent()))
+    return dict(Run(trials, store, executor, Silent()).to_its_end())
 
 
 def measured(store: Store, key: str) -> Measurements:
