@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from sources import unregistering
 
 from bench import terminal
 from bench.command import cli
@@ -43,6 +44,7 @@ def bench(
         said = capsys.readouterr()
         return Done(int(ended.value.code or 0), said.out, said.err)
 
-    yield command
+    with unregistering():  # what plugins bring
+        yield command
     torch.set_num_threads(threads)
     signal.signal(signal.SIGTERM, terminate)

@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.executors import make_executor
 from bench.plan.jobs import Job
 from bench.plan.plan import Plan
-from bench.run.run import run
+from bench.run.run import Run
 from bench.steps.perform import Outcome
 from bench.steps.workspace import Settings
 from bench.store.store import Store
@@ -29,7 +29,7 @@ def go(results: Path, plan: Plan) -> dict[str, int]:
     """Run what is pending, in this process; how many trials ended how."""
     store = Store(results)
     executor = make_executor("inline", Settings(results, results), 1, None)
-    return dict(run(plan.pending(plan.records(store)), store, executor, Silent()))
+    return dict(Run(plan.pending(plan.records(store)), store, executor, Silent()).to_its_end())
 
 
 def measured(record: Record) -> Measurements:

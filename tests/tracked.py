@@ -108,9 +108,9 @@ def opened(root: Path) -> Tracker:
     return Tracker(Experiment(root, SUITE), PROVENANCE, "bench run tiny")
 
 
-def sync(root: Path, records: Sequence[Record], report: Path | None = None) -> int:
+def sync(root: Path, records: Sequence[Record]) -> int:
     labels = [one.labels for one in records]
-    return sync_records(root, SUITE, records, labels, report=report)
+    return sync_records(root, SUITE, records, labels)
 
 
 def runs(root: Path, role: str = "trial") -> list[Any]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, wraps
+from functools import cached_property, partial, wraps
 from inspect import Signature, signature
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -28,18 +28,15 @@ from .until_decided import looks_asked
 _OPTIONS: dict[str, dict[str, Any]] = read_yaml(Path(__file__).with_name("options.yaml"))
 
 
-def option(name: str) -> Any:
-    """What typer is told of an option, `VERB.NAME` in options.yaml."""
+def option(name: str, kind: Callable[..., Any] = typer.Option) -> Any:
+    """What typer is told of an option, or argument, `VERB.NAME` in options.yaml."""
     verb, _, own = name.partition(".")
     given = dict(_OPTIONS[verb][own])
     flags = [given.pop("flag")] if "flag" in given else []
-    return typer.Option(*flags, **given)
+    return kind(*flags, **given)
 
 
-def argument(name: str) -> Any:
-    """Likewise of an argument."""
-    verb, _, own = name.partition(".")
-    return typer.Argument(**_OPTIONS[verb][own])
+argument = partial(option, kind=typer.Argument)
 
 
 RESULTS, DATA = Path("results"), Path("data")

@@ -226,7 +226,7 @@ def report(
         return  # and MLflow, which takes seconds to import, is not
     try:
         with store.lock():  # a run that is going on logs its trials itself
-            sync_records(store.root, suite, records, planned.expected, store.report(suite.suite))
+            sync_records(store.root, suite, records, planned.expected)
     except (StoreError, TrackingError) as error:
         say(console, (f"MLflow: {error}", "yellow"))
 
@@ -276,9 +276,7 @@ def sync(chosen: ChosenSuite) -> None:
     planned, store = chosen.outline(console), Store(chosen.results)
     with store.lock(), saying_damage(store, console):
         records = planned.records(store)
-        made = store.report(planned.suite.suite)
-        report = made if made.exists() else None
-        added = sync_records(store.root, planned.suite, records, planned.expected, report)
+        added = sync_records(store.root, planned.suite, records, planned.expected)
     say(console, f"{added} of {len(records)} trials were missing in MLflow and are there now")
 
 

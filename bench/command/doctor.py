@@ -5,7 +5,7 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import requires
 from pathlib import Path
 
 import psutil
@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 from rich.console import Console
 
 from ..errors import StoreError
-from ..store.provenance import PACKAGES, cpu
+from ..store.provenance import PACKAGES, cpu, installed
 from ..store.store import Store
 from ..terminal import print_table
 from ..tracking import TrackingError, tracking_uri
@@ -30,9 +30,13 @@ def show_findings(console: Console, store: Store) -> int:
 
 
 def _machine() -> Iterator[tuple[str, str, str]]:
-    lacks = [one for one in map(Requirement, requires("pruning-bench") or ()) if not _met(one)]
+    lacks = []
+    for one in map(Requirement, requires("pruning-bench") or ()):
+        there = installed(one.name)
+        if there is None or not one.specifier.contains(there, prereleases=True):
+            lacks.append(one)
     wrong = [one.name for one in lacks if not one.marker]
-    told = [f"{one} {version(one)}" for one in PACKAGES if one not in wrong]
+    told = [f"{name} {installed(name)}" for name in PACKAGES if name not in wrong]
     todo = [f"pip install pruning-bench, for {', '.join(wrong)}"] if wrong else []
     said = ", ".join([*todo, f"Python {platform.python_version()}", *told])
     yield "versions", "wrong" if wrong else "ok", said
@@ -51,13 +55,6 @@ def _machine() -> Iterator[tuple[str, str, str]]:
         them = [torch.cuda.get_device_properties(at) for at in range(torch.cuda.device_count())]
         said = ", ".join(f"{one.name} ({one.total_memory / GIB:.0f} GiB)" for one in them)
         yield "GPUs", "ok" if them else "look", said or "torch sees none: install a CUDA build"
-
-
-def _met(need: Requirement) -> bool:
-    try:
-        return need.specifier.contains(version(need.name), prereleases=True)
-    except PackageNotFoundError:
-        return False
 
 
 def _results(store: Store) -> Iterator[tuple[str, str, str]]:

@@ -50,8 +50,11 @@ def show_trial(console: Console, store: Store, wanted: str) -> None:
     if job is None:
         say(console, f"As it was, no suite here plans it: bench run FILE --trial {key[:12]}")
         return
-    rows = []
-    for one, what in _below(job).items():
+    rows, below = [], dict[str, str]()
+    for each in (*job.below, job):
+        below |= dict.fromkeys(each.takes_scores, "scores") | {each.key: str(each)}
+    del below[key]
+    for one, what in below.items():
         at = next(store.root.glob(f"*/{one}.*"), None)
         rows.append((what, one[:12], at.parent.name if at else "nowhere yet"))
     print_table(console, ("stands on", "key", "in"), rows)
@@ -69,14 +72,6 @@ def _name(of: Labels) -> str:
 def _words(text: str) -> set[str]:
     """Those of a name, where numbers stay with their words."""
     return set(re.findall(r"(?:base|repeat|threshold) \S+|[^\s·,]+", text.replace(" %", "%")))
-
-
-def _below(job: Job) -> dict[str, str]:
-    """What it stands on, by key; what is made first comes first."""
-    found: dict[str, str] = {}
-    for one in job.stands_on:
-        found |= _below(one) | {one.key: str(one)}
-    return found | dict.fromkeys(job.takes_scores, "scores")
 
 
 def _show_record(console: Console, record: Record) -> None:

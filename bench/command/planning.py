@@ -136,8 +136,7 @@ def _time_left(pending: Sequence[Trial], records: Iterable[Record], workers: int
 
 def _kinds_of(trials: Iterable[Trial]) -> list[str]:
     """What these trials stand on, done or not, and they themselves."""
-    below = (one for trial in trials for one in (trial, *trial.stands_on))
-    jobs = {job for one in below for job in (one, *one.stands_on)}
+    jobs = {job for trial in trials for job in (trial, *trial.below)}
     kinds = {"bases", "scores", *(job.kind for job in jobs)}
     return [one for one in SAID.texts["kinds"] if one in kinds]
 

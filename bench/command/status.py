@@ -44,10 +44,11 @@ def show_status(console: Console, planned: Outline, store: Store) -> None:
 
 def show_all(console: Console, store: Store) -> None:
     """The suites that were run with these results, and how far each has come."""
-    rows = [
-        (name, f"{one.done(store)}/{len(one.trials)}", one.minute, one.outline.suite.description)
-        for name, one in recorded_suites(store).items()
-    ]
+    rows, known = [], store.record_keys()
+    for name, one in recorded_suites(store).items():
+        done = sum(trial.key in known for trial in one.trials)
+        told = one.minute, one.outline.suite.description
+        rows.append((name, f"{done}/{len(one.trials)}", *told))
     if rows:
         print_table(console, ("suite", "trials", "run last", "what it is"), rows)
     else:

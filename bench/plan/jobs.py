@@ -7,6 +7,7 @@ so suites share whatever they have in common.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from functools import cache, cached_property
 from operator import attrgetter
@@ -65,6 +66,13 @@ class _Job:
         given = (getattr(self, name) for name in self._fields())
         needed = (one.base if isinstance(one, Standpoint) else one for one in given)
         return cast("tuple[Job, ...]", tuple(one for one in needed if isinstance(one, _Job)))
+
+    @property
+    def below(self) -> Iterator[Job]:
+        """All that it stands on, what is made first coming first; some of it perhaps twice."""
+        for one in self.stands_on:
+            yield from one.below
+            yield one
 
     @property
     def takes_scores(self) -> tuple[str, ...]:

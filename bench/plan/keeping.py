@@ -79,7 +79,7 @@ def asked_for(plan: Plan, asked: str) -> list[Trial]:
 def is_kept(store: Store, key: str) -> bool:
     """Whether the network of a trial is there, and whole."""
     try:
-        read_recipe(store.network(key))
+        read_recipe(store.path("networks", key))
     except ExportError:
         return False
     return True
@@ -90,7 +90,7 @@ def check_kept(keys: Collection[str], store: Store, console: Console) -> None:
 
     Those that it cannot rebuild are no longer taken for kept.
     """
-    folders = [store.network(key) for key in sorted(keys) if is_kept(store, key)]
+    folders = [store.path("networks", key) for key in sorted(keys) if is_kept(store, key)]
     command = [sys.executable, "-c", AFRESH, *map(str, folders)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:

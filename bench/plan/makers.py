@@ -23,7 +23,7 @@ from ..errors import ModelError, PlanError, fault
 from ..models import code_of
 from ..store.sealed import file_digests, file_sha256
 from . import jobs
-from .refusals import off_the_road, refuse_misfits, refuse_no_batch, too_short, unfit_training
+from .refusals import off_the_road, refuse_misfits, too_short, unfit_training
 from .uses import CriterionSpec, PhaseUse
 
 S = TypeVar("S", bound=AnySuite)
@@ -57,17 +57,12 @@ class Maker(Generic[S]):
         """The recipe of that name on the case's dataset and model.
 
         Raises:
-            PlanError: it has no step there.
+            PlanError: it has no step there, or asks for what its data have not.
         """
         place = ("recipes", id(case.dataset), id(case.model))
         recipes = self.once(place, lambda: self.suite.recipes_on(case.dataset, case.model))
-        return self.fitting(recipes[name], case, f"recipe {name}")
-
-    def fitting(self, recipe: Recipe, case: Probe, where: str) -> Recipe:
-        """The recipe, if it has a step there and asks for nothing that its data have not."""
-        refuse_no_batch(recipe, case.dataset)
-        refuse_misfits(recipe, case.dataset, where)
-        return recipe
+        refuse_misfits(recipes[name], case.dataset, f"recipe {name}")
+        return recipes[name]
 
     def phase(self, case: Probe, kind: Kind, spec: PhaseSpec | Chosen) -> PhaseUse:
         """A phase with all its options, its recipe and the hash of its code.
@@ -182,8 +177,9 @@ class ComparisonMaker(Maker[Suite]):
 
         def make() -> Recipe | None:
             recipe = self.suite.recipe_after(case.dataset, case.model, name, rewind)
-            where = f"recipe {name or 'of the base, rewound'}"
-            return recipe and self.fitting(recipe, case, where)
+            if recipe is not None:
+                refuse_misfits(recipe, case.dataset, f"recipe {name or 'of the base, rewound'}")
+            return recipe
 
         recipe = self.once(("after", id(case.dataset), id(case.model), name, rewind), make)
         if rewind is None or rewind.what != "weights":

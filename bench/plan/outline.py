@@ -87,11 +87,6 @@ class Recorded(BaseModel, frozen=True, extra="forbid"):
         """Whether the code of criteria has changed since, be it in a comment."""
         return self.code != _code(self.plugins)
 
-    def done(self, store: Store) -> int:
-        """How many of the trials have a record."""
-        known = store.record_keys()
-        return sum(one.key in known for one in self.trials)
-
 
 def record_suite(plan: Outline, plugins: Sequence[Path], store: Store) -> None:
     """Write down what is run under this name from now on. Raises StoreError."""

@@ -1,6 +1,6 @@
 """The plan: a suite's trials, every name resolved and every key known; done or not."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -10,7 +10,7 @@ from suites.faults import no_such
 
 from ..data.known import list_datasets
 from ..errors import PlanError
-from .jobs import DenseJob, Job, Trial
+from .jobs import DenseJob, Trial
 from .makers import ComparisonMaker, FidelityMaker
 from .outline import Outline
 from .refusals import shared_metric
@@ -54,7 +54,8 @@ class Plan(Outline):
         """
         mine = [trial for trial in self.trials if int(trial.key[:12], 16) % count == index - 1]
         if not index:
-            first = {base.key: trial for trial in self.trials[::-1] for base in _trained(trial)}
+            both = ((trial, job) for trial in self.trials[::-1] for job in trial.below)
+            first = {job.key: trial for trial, job in both if isinstance(job, DenseJob)}
             mine = list({trial.key: trial for trial in first.values()}.values())
         return replace(self, trials=tuple(mine))
 
@@ -62,14 +63,6 @@ class Plan(Outline):
         """Trials without a record; with `retry_failed`, those that failed as well."""
         done = {one.key for one in records if not (retry_failed and one.status == "failed")}
         return [trial for trial in self.trials if trial.key not in done]
-
-
-def _trained(job: Job) -> Iterator[DenseJob]:
-    """The dense networks that a job stands on."""
-    for needed in job.stands_on:
-        if isinstance(needed, DenseJob):
-            yield needed
-        yield from _trained(needed)
 
 
 def make_plan(suite: Suite | FidelitySuite) -> Plan:

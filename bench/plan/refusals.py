@@ -104,20 +104,16 @@ def shared_metric(suite: AnySuite) -> Metric:
 
 
 def refuse_misfits(recipe: Recipe | Alteration, dataset: DatasetSpec, where: str) -> None:
-    """Raises PlanError for what means nothing for the task of a dataset."""
-    task = task_of(dataset)
+    """Raises PlanError for what means nothing for the task of a dataset, and for a training without
+    a step, where the data's size is known."""
+    task, extent = task_of(dataset), dataset_size(dataset)
+    try:
+        if extent is not None and isinstance(recipe, Recipe):
+            recipe.batches(extent.train)
+    except ValueError as error:
+        raise PlanError(f"{dataset.title}: {error}") from error
     for key, why in task.unfit.items():
         given = getattr(recipe, key, None)
         if given and not (key == "augment" and given is True):
             where = f"{where} on {dataset.title} ({task.name})"
             raise PlanError(f"{where}: {key} = {given}: {why}; leave it out")
-
-
-def refuse_no_batch(recipe: Recipe, dataset: DatasetSpec) -> None:
-    """Raises PlanError for a training without a step, where the data's size is known."""
-    extent = dataset_size(dataset)
-    try:
-        if extent is not None:
-            recipe.batches(extent.train)
-    except ValueError as error:
-        raise PlanError(f"{dataset.title}: {error}") from error

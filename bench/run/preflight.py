@@ -94,12 +94,10 @@ def preflight(trials: Iterable[Trial], settings: Settings) -> dict[str, Examined
 
 def _recipes(job: Job) -> Iterator[Recipe]:
     """Of all training that a job and what it stands on does."""
-    for one in vars(job).values():
+    for one in (each for made in (job, *job.below) for each in vars(made).values()):
         recipe = one.recipe if isinstance(one, PhaseUse) else one
         if isinstance(recipe, Recipe):
             yield recipe
-    for below in job.stands_on:
-        yield from _recipes(below)
 
 
 def _check_one_image(trial: Trial, recipe: Recipe, network: Network) -> None:

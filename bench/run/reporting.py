@@ -45,7 +45,7 @@ def write_report(
     """
     from reports.build import FORMATS, build_report
 
-    folder = out or store.report(plan.suite.suite) / ("paper" if paper else "")
+    folder = out or store.path("reports", plan.suite.suite) / ("paper" if paper else "")
     wanted = [one for one in FORMATS if one in formats] if formats else list(FORMATS)
     unknown = [one for one in formats if one not in FORMATS]
     if unknown:
@@ -84,7 +84,7 @@ def write_own_report(plan: Outline, store: Store, records: Sequence[Record]) -> 
     What it was made of, and the SHA-256 of every file, are written last. `records` are all of the
     plan's.
     """
-    folder = store.report(plan.suite.suite)
+    folder = store.path("reports", plan.suite.suite)
     _clear(folder)
     page = write_report(plan, store, folder, records=records)
     content = {"made_of": _made_of(plan, store, records), "files": file_digests(folder)}
@@ -107,7 +107,7 @@ def _clear(folder: Path) -> None:
 def report_holds(plan: Outline, store: Store, records: Sequence[Record]) -> bool:
     """Whether the report in the results is whole, and made of these records."""
     made = read_json(_made(plan, store))
-    folder = store.report(plan.suite.suite)
+    folder = store.path("reports", plan.suite.suite)
     return (
         made is not None
         and made["made_of"] == _made_of(plan, store, records)

@@ -2,6 +2,7 @@
 
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 
@@ -9,53 +10,30 @@ from reports.records import Failure, Record
 
 from ..errors import StoreError
 from ..executors import Executor
-from ..plan.graph import JobGraph, job_graph
+from ..plan.graph import job_graph
 from ..plan.jobs import Job, Trial
 from ..steps.perform import Outcome
 from ..steps.record import failed_record
 from ..store.store import Store
 from .log import RunLog
 
+INSPECTION = "inspection"  # of all bases, on which all other jobs wait
 CRASHES = 2  # how often a job is tried again after its worker died
 
 
-def run(
-    trials: Sequence[Trial],  # those of a plan that are pending
-    store: Store,
-    executor: Executor,
-    listener: RunLog,  # told what happens
-    log: Callable[[Record], None] = lambda record: None,  # takes each record as it arrives (MLflow)
-    # Called once, when all bases are made and nothing yet that stands on them; what it raises ends
-    # the run.
-    inspect: Callable[[], None] = lambda: None,
-) -> Counter[str]:
-    """Run these trials and what they stand on; stopped at any moment, it loses those in flight.
-
-    Returns how many trials ended how, and how many networks were not kept, and why.
-
-    Raises:
-        StoreError: results can no longer be written; finished records are safe.
-    """
-    flow = _Flow(job_graph(trials, store), store, executor, listener, log, inspect)
-    try:
-        flow.run()
-    finally:
-        executor.close()
-    return flow.statuses
-
-
 @dataclass
-class _Flow:
-    """The state of one run: what is ready, what has failed, what has crashed how often."""
+class Run:
+    """Trials that are run, and what they stand on: what is ready, has failed, has crashed."""
 
-    graph: JobGraph
+    trials: Sequence[Trial]  # those of a plan that are pending
     store: Store
     executor: Executor
-    listener: RunLog
-    log: Callable[[Record], None]
-    inspect: Callable[[], None]
+    listener: RunLog  # told what happens
+    log: Callable[[Record], None] = lambda record: None  # takes each record as it arrives (MLflow)
+    # Called once, when all bases are made and nothing yet that stands on them; what it raises ends
+    # the run.
+    inspect: Callable[[], None] = lambda: None
     statuses: Counter[str] = field(default_factory=Counter)
-    _held: list[Job] = field(default_factory=list)  # that wait until all bases are inspected
     _ready: deque[Job] = field(default_factory=deque)
     _ready_alone: deque[Job] = field(default_factory=deque)
     _alone: bool = False  # whether jobs run one by one now
@@ -65,24 +43,41 @@ class _Flow:
     _parts: Counter[str] = field(default_factory=Counter)  # of a split job, those that still run
     _running: int = 0
 
-    def run(self) -> None:
-        self.listener.planned(self.graph.jobs.values(), self.executor.slots)
-        self._bases = sum(job.kind == "bases" for job in self.graph.jobs.values())  # to be made
+    def to_its_end(self) -> Counter[str]:
+        """Run them; stopped at any moment, it loses those in flight.
+
+        Returns how many trials ended how, and how many networks were not kept, and why.
+
+        Raises:
+            StoreError: results can no longer be written; finished records are safe.
+        """
+        self.graph = job_graph(self.trials, self.store)
         self._sorter = TopologicalSorter(self.graph.after)
+        for key, one in self.graph.jobs.items():
+            self._sorter.add(*((INSPECTION, key) if one.kind == "bases" else (key, INSPECTION)))
         self._sorter.prepare()
-        if not self._bases:
-            self.inspect()
-        while self._sorter.is_active():
-            for key in self._sorter.get_ready():
+        with closing(self.executor):
+            self.listener.planned(self.graph.jobs.values(), self.executor.slots)
+            while self._sorter.is_active():
+                self._go_on()
+        return self.statuses
+
+    def _go_on(self) -> None:
+        """Start what can start now, and take what has come of others."""
+        for key in self._sorter.get_ready():
+            if key == INSPECTION:
+                self.inspect()
+                self._sorter.done(key)
+            else:
                 self._accept(self.graph.jobs[key])
-            while (job := self._next()) is not None:
-                self.listener.job("started", job)
-                self.executor.submit(job)
-                self._running += 1
-            if self._running:
-                for job, outcome in self.executor.finished():
-                    self._running -= 1
-                    self._end(job, outcome)
+        while (job := self._next()) is not None:
+            self.listener.job("started", job)
+            self.executor.submit(job)
+            self._running += 1
+        if self._running:
+            for job, outcome in self.executor.finished():
+                self._running -= 1
+                self._end(job, outcome)
 
     def _next(self) -> Job | None:
         """A job to start now. Those that must be alone wait until nothing else is left to do, and
@@ -101,9 +96,7 @@ class _Flow:
         """Queue a job, unless what it stands on has failed."""
         needed = (*self.graph.after[job.key], *job.takes_scores)
         broken = [self._failed[key] for key in needed if key in self._failed]
-        if self._bases and job.kind != "bases":
-            self._held.append(job)
-        elif broken:
+        if broken:
             self._fail(job, Outcome(failure=broken[0]))
         else:
             self._queue(job)
@@ -146,13 +139,6 @@ class _Flow:
             self._parts[whole.key] -= 1
         if whole is None or not self._parts[whole.key]:
             self._sorter.done((whole or job).key)
-        if job.kind == "bases":
-            self._bases -= 1
-            if not self._bases:  # all are made: look at them, and then at what has waited
-                self.inspect()
-                held, self._held = self._held, []
-                for waiting in held:
-                    self._accept(waiting)
 
     def _fail(self, job: Job, outcome: Outcome) -> None:
         """A failed job; its trials get failed records as their turn comes."""

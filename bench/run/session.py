@@ -37,7 +37,7 @@ from .live import Live
 from .log import RunLog
 from .preflight import Examined, inspect_bases, preflight
 from .reporting import reasons, report_holds, saying_damage, write_own_report
-from .run import run
+from .run import Run
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,8 @@ def _run(
             )
             with log.live:
                 begun = time.monotonic()
-                statuses = run(pending, store, executor, log, track, inspect)
+                flow = Run(pending, store, executor, log, track, inspect)
+                statuses = flow.to_its_end()
             said = ", ".join(f"{count} {status}" for status, count in statuses.items())
             say(console, f"{said} in {time.monotonic() - begun:.0f} s")
             records = plan.records(store)
@@ -204,7 +205,7 @@ def _conclude(plan: Plan, store: Store, records: list[Record], console: Console)
         say(console, course.outcome)
     if plan.suite.rehearsal:
         say(console, (f"Rehearsal: {REHEARSED}.", "yellow"))
-    page = store.report(plan.suite.suite) / "index.html"
+    page = store.path("reports", plan.suite.suite) / "index.html"
     if page.exists():
         say(console, f"report: {page}")
     return 1 if failed else 0

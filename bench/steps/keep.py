@@ -47,7 +47,7 @@ def keep_network(job: TrialJob, workspace: Workspace) -> str | None:
     about["input"] = data.prepared
     constructor = constructor_of(pruned, job.at.base.model, **data.shape)
     try:
-        keep(workspace.store.network(job.key), pruned, network.inputs, constructor, about)
+        keep(workspace.store.path("networks", job.key), pruned, network.inputs, constructor, about)
     except ExportError as error:
         return str(error)
     return None

@@ -33,6 +33,7 @@ class Oracle:
     changes: Tensor  # [units, images]: loss of each image without the unit, minus its loss with it
 
 
+@torch.no_grad()
 def loss_changes(
     model: nn.Module,  # left as it is; measured in eval mode
     groups: Sequence[Group],  # its groups
@@ -46,38 +47,22 @@ def loss_changes(
         ValueError: no images.
     """
     twin = copy.deepcopy(model).eval()
+    intact = [(one, one.clone()) for one in (*twin.parameters(), *twin.buffers())]
     dense: list[Tensor] = []
     changes: list[Tensor] = []
     for images, labels in batches:
-        dense.append(losses(_outputs(twin, images), labels))
-        without = [
-            losses(_without(twin, model, group, unit, images), labels) - dense[-1]
-            for group, chosen in zip(groups, units, strict=True)
-            for unit in chosen[:, None]
-        ]
+        dense.append(losses(twin(images), labels))
+        without = []
+        for group, chosen in zip(groups, units, strict=True):
+            for unit in chosen[:, None]:
+                zero_(twin, group, unit)
+                without.append(losses(twin(images), labels) - dense[-1])
+                for one, value in intact:
+                    one.copy_(value)
         changes.append(torch.stack(without))
     if not dense:
         raise ValueError("the oracle needs images to measure the loss on")
     return Oracle(torch.cat(dense), torch.cat(changes, dim=1))
-
-
-def _without(twin: nn.Module, intact: nn.Module, group: Group, unit: Tensor, images: Tensor) -> Any:
-    """The network's outputs without one unit, which is put back."""
-    zero_(twin, group, unit)
-    outputs = _outputs(twin, images)
-    with torch.no_grad():
-        for one, value in zip(_tensors(twin), _tensors(intact), strict=True):
-            one.copy_(value)
-    return outputs
-
-
-def _outputs(model: nn.Module, images: Tensor) -> Any:
-    with torch.no_grad():
-        return model(images)
-
-
-def _tensors(model: nn.Module) -> list[Tensor]:
-    return [*model.parameters(), *model.buffers()]
 
 
 def sample_units(sizes: Sequence[int], wanted: int | None, draw: torch.Generator) -> list[Tensor]:

@@ -20,7 +20,7 @@ def environment(device: str = "cpu") -> dict[str, Any]:
     return {
         **_git(),
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {name: installed(name) for name in PACKAGES},
         "host": socket.gethostname(),
         "platform": platform.platform(),
         "cpu": cpu(),
@@ -35,7 +35,8 @@ def machine(device: str) -> dict[str, Any]:
     return {"torch": made["packages"]["torch"], "cpu": made["cpu"], "device": made["device"]}
 
 
-def _version(name: str) -> str | None:
+def installed(name: str) -> str | None:
+    """The version of a package; None where there is none."""
     try:
         return version(name)
     except PackageNotFoundError:

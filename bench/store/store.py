@@ -65,10 +65,6 @@ class Store:
         if self.root.exists() and not self.root.is_dir():
             raise StoreError(f"--results {root} is a file; give a folder")
 
-    def report(self, suite: str) -> Path:
-        """The folder of a suite's report."""
-        return self.root / "reports" / suite
-
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the folder; a second run on the same results is refused.
@@ -217,12 +213,8 @@ class Store:
         except OSError:
             return []
 
-    def network(self, key: str) -> Path:
-        """The folder that the network of a trial is kept in."""
-        return self.root / "networks" / key
-
-    def path(self, kind: str, key: str, suffix: str) -> Path:
-        """Where shared work of a kind lies."""
+    def path(self, kind: str, key: str, suffix: str = "") -> Path:
+        """Where work of a kind lies; without a suffix, in a folder."""
         return self.root / kind / f"{key}{suffix}"
 
 

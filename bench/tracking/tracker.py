@@ -17,6 +17,7 @@ from reports.records import Labels, Record, content_key
 from suites import AnySuite, resolved
 
 from ..store.sealed import file_digests
+from ..store.store import Store
 from . import fields
 from .connection import runs_where, talking_to
 from .experiment import MLFLOW_STATUS, NOTE, Experiment
@@ -92,21 +93,17 @@ class Tracker:
             client.set_terminated(self._run_id, status)
 
 
-def sync(
-    root: Path,
-    suite: AnySuite,
-    records: Sequence[Record],
-    expected: Sequence[Labels],
-    report: Path | None = None,
-) -> int:
+def sync(root: Path, suite: AnySuite, records: Sequence[Record], expected: Sequence[Labels]) -> int:
     """Log the records that the store lacks, and return how many; bring the summary runs, and the
-    report of the latest run, up to all records. A second call changes nothing.
+    report of the latest run, up to the results. A second call changes nothing.
 
     `expected` are the labels of the plan.
     """
     from .summaries import conclude
 
     experiment, found = Experiment(root, suite), conclude(suite, records, expected)
+    made = Store(root).path("reports", suite.suite)
+    report = made if made.exists() else None
     missing = [record for record in records if not experiment.holds(record)]
     with talking_to(experiment.uri):
         latest = latest_run(experiment.client, experiment.id)

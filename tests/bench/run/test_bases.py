@@ -18,7 +18,7 @@ from bench.executors import make_executor
 from bench.plan.jobs import BaseJob, Job
 from bench.plan.plan import make_plan
 from bench.run.preflight import Examined, inspect_bases
-from bench.run.run import run
+from bench.run.run import Run
 from bench.steps.perform import Outcome
 from bench.steps.workspace import Settings
 from bench.store.sealed import write_json
@@ -97,7 +97,8 @@ def test_nothing_is_pruned_before_all_bases_are_inspected(tmp_path: Path) -> Non
 
     plan = make_plan(toy.suite(**SMALL, bases=3))
     executor = make_executor("inline", Settings(tmp_path, tmp_path), 1, None)
-    run(plan.trials, Store(tmp_path), executor, Heard(), inspect=lambda: order.append("inspected"))
+    at, inspect = Store(tmp_path), lambda: order.append("inspected")
+    Run(plan.trials, at, executor, Heard(), inspect=inspect).to_its_end()
     assert order[:4] == [BaseJob.kind] * 3 + ["inspected"]
     assert order.count("inspected") == 1
     assert order[-1] == "trials"

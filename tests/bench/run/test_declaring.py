@@ -21,7 +21,6 @@ from bench.run.declaring import declare, declared, footing_of
 from bench.run.reporting import report_holds, write_own_report
 from bench.run.session import saying_damage
 from bench.store.store import Store
-from criteria import registry
 
 SMALL: dict[str, Any] = {
     "methods": ["random", "l1", "taylor"],
@@ -77,11 +76,9 @@ def test_a_first_run_declares_and_a_resumed_one_leaves_it_as_it_is(store: Store)
 
 @pytest.mark.usefixtures("inkless")
 def test_parts_of_a_plan_declare_the_whole_of_it(
-    bench: Command, session: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bench: Command, session: Path, tmp_path: Path
 ) -> None:
     """Nothing differs for `--methods`, `--repeats` and shards; and nothing runs before it."""
-    registry.criteria()
-    monkeypatch.setattr(registry.CATALOG, "by_name", dict(registry.CATALOG.by_name))
     looks = f"assert os.path.exists({str(tmp_path / 'r/declared/toy.json')!r})"
     plugin = toy.plugin(tmp_path, "looks", looks)
     path = toy.write_suite(tmp_path, **SMALL | {"methods": ["looks", "l1", "random"]}, repeats=2)

@@ -22,7 +22,7 @@ from bench.export.recipe import RECIPE, WEIGHTS, call, keep
 from bench.export.runtimes import run_torch
 from bench.plan.keeping import asked_for, check_kept, is_kept, keeping
 from bench.plan.plan import Plan, make_plan
-from bench.run.run import run
+from bench.run.run import Run
 from bench.steps.workspace import Settings
 from bench.store.store import Store
 from reports.records import Measurements
@@ -37,7 +37,7 @@ def run_again(plan: Plan, asked: str, results: Path) -> dict[str, int]:
     store = Store(results)
     trials = keeping(plan, asked, plan.records(store), store)
     executor = make_executor("inline", Settings(results, results.parent / "data"), 1, None)
-    return dict(run(trials, store, executor, Silent()))
+    return dict(Run(trials, store, executor, Silent()).to_its_end())
 
 
 def measured(store: Store, key: str) -> Measurements:
@@ -82,7 +82,7 @@ def test_trials_made_again_stay_what_they_were(finished: Path, made: Path) -> No
         model = bench.load(trial.key[:12], results=made)
         found = sum(one.numel() for one in model.parameters())
         assert found == measured(store, trial.key).params
-        recipe = json.loads((store.network(trial.key) / RECIPE).read_text())
+        recipe = json.loads((store.path("networks", trial.key) / RECIPE).read_text())
         assert recipe["trial"]["key"] == trial.key
         assert list(recipe["kept"]["classifier"]) == ["in"]
         assert recipe["input"]["mean"] == [0.3055]
@@ -96,7 +96,7 @@ def test_a_fresh_process_says_what_it_can_rebuild(
 ) -> None:
     check_kept([key], Store(results), Console(width=400))
     assert "1 pruned network of 1 kept" in capsys.readouterr().out
-    (Store(results).network(key) / "check.safetensors").unlink()
+    (Store(results).path("networks", key) / "check.safetensors").unlink()
     check_kept([key], Store(results), Console(width=400))
     assert "0 pruned networks of 1 kept" in capsys.readouterr().out
 
@@ -109,8 +109,9 @@ def test_what_users_code_prints_is_no_verdict(
     monkeypatch.chdir(results)
     monkeypatch.syspath_prepend(results)
     store = Store(results)
-    shutil.rmtree(store.network(key))
-    keep(store.network(key), nn.Linear(3, 2), (torch.randn(2, 3),), call("printing16:make"), {})
+    folder = store.path("networks", key)
+    shutil.rmtree(folder)
+    keep(folder, nn.Linear(3, 2), (torch.randn(2, 3),), call("printing16:make"), {})
     check_kept([key], store, Console(width=400))
     assert "1 pruned network of 1 kept" in capsys.readouterr().out
 
@@ -154,7 +155,7 @@ def test_what_a_fresh_process_cannot_rebuild_is_not_listed(
     results: Path, key: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = Store(results)
-    folder = store.network(key)
+    folder = store.path("networks", key)
     recipe = json.loads(unseal((folder / RECIPE).read_bytes(), RECIPE))
     recipe["constructor"]["call"] = "nowhere16:Net"
     (folder / RECIPE).write_bytes(seal_json(json.dumps(recipe), RECIPE))
@@ -168,7 +169,7 @@ def test_what_a_fresh_process_cannot_rebuild_is_not_listed(
 
 def test_a_damaged_network_is_to_be_made_again(results: Path, key: str) -> None:
     plan, store = make_plan(toy.suite(**FEW)), Store(results)
-    (store.network(key) / WEIGHTS).write_bytes(b"torn")
+    (store.path("networks", key) / WEIGHTS).write_bytes(b"torn")
     with pytest.raises(ExportError, match="was damaged or edited"):
         bench.load(key, results=results)
     again = keeping(plan, "all", plan.records(store), store)
@@ -177,7 +178,7 @@ def test_a_damaged_network_is_to_be_made_again(results: Path, key: str) -> None:
 
 def test_other_numbers_than_the_records_keep_nothing(results: Path, key: str) -> None:
     plan, store = make_plan(toy.suite(**FEW, recoveries=["none"])), Store(results)
-    shutil.rmtree(store.network(key))
+    shutil.rmtree(store.path("networks", key))
     record, before = store.record(key), measured(store, key)
     assert record is not None
     other = before.model_copy(update={"macs": before.macs + 1})

@@ -19,7 +19,7 @@ from bench.plan.jobs import BaseJob, Job
 from bench.plan.plan import make_plan
 from bench.run.live import Live
 from bench.run.log import RunLog
-from bench.run.run import run
+from bench.run.run import Run
 from bench.steps.perform import Outcome
 from bench.steps.workspace import Settings
 from bench.store.store import Store
@@ -49,7 +49,7 @@ def test_a_run_tells_of_every_job_and_record(tmp_path: Path, console: Console) -
     trials = make_plan(toy.suite(methods=["l1"], recoveries=["none"])).trials
     executor = make_executor("inline", Settings(tmp_path, tmp_path), 1, None)
     with RunLog(store, "toy", Live(console)) as log:
-        run(trials, store, executor, log)
+        Run(trials, store, executor, log).to_its_end()
     told = events(store)
     counts = Counter(one["event"] for one in told)
     planned = {"bases": 1, "scores": 1, "paths": 1, "trials": 2}
@@ -117,7 +117,7 @@ def test_crashes_are_told_and_failures_once(tmp_path: Path, console: Console) ->
 
     store = Store(tmp_path)
     with RunLog(store, "toy", Live(console)) as log:
-        run(make_plan(toy.suite(methods=["l1"])).trials, store, Crashing(), log)
+        Run(make_plan(toy.suite(methods=["l1"])).trials, store, Crashing(), log).to_its_end()
     told = Counter(one["event"] for one in events(store))
     assert told["job retried"] == 2
     assert told["record written"] == 4

@@ -21,7 +21,7 @@ from bench.errors import StoreError
 from bench.executors import make_executor
 from bench.plan.jobs import BaseJob, Job, PathJob, ScoresJob, TimingJob, TrialJob
 from bench.plan.plan import Plan, make_plan
-from bench.run.run import CRASHES, run
+from bench.run.run import CRASHES, Run
 from bench.steps.perform import Outcome, perform, start
 from bench.steps.workspace import Settings
 from bench.store.store import Store
@@ -104,7 +104,7 @@ def go(
     """Run a small plan by script; method -> how its one trial ended."""
     plan = plan or make_plan(toy.suite(**SMALL))
     pending = plan.pending(plan.records(Store(results)), retry_failed=retry_failed)
-    run(pending, Store(results), Scripted(results, script), heard or Heard(), log)
+    Run(pending, Store(results), Scripted(results, script), heard or Heard(), log).to_its_end()
     return {record.labels.method: record.status for record in plan.records(Store(results))}
 
 
@@ -265,7 +265,7 @@ def test_a_store_that_fails_stops_the_run_and_keeps_the_records(tmp_path: Path, 
 
     plan, executor = make_plan(toy.suite(**SMALL)), Scripted(tmp_path, script)
     with pytest.raises(StoreError, match="the disk is full"):
-        run(plan.trials, Store(tmp_path), executor, Heard())
+        Run(plan.trials, Store(tmp_path), executor, Heard()).to_its_end()
     assert executor.closed
     assert len(toy.records(tmp_path)) == after
     assert go(tmp_path) == ALL_DONE
@@ -309,7 +309,7 @@ class Beside(Heard):
 def test_nothing_runs_beside_a_timing_and_all_of_them_follow_each_other(tmp_path: Path) -> None:
     plan, heard = make_plan(toy.suite(**TIMED)), Beside()
     made = make_executor("local", Settings(tmp_path, tmp_path), 2, None)
-    statuses = run(plan.trials, Store(tmp_path), made, heard)
+    statuses = Run(plan.trials, Store(tmp_path), made, heard).to_its_end()
     assert statuses == {"done": 10}
     assert heard.most > 1  # the others do share the workers
     first = heard.kinds.index("timings")

@@ -27,7 +27,7 @@ from bench.plan.jobs import FidelityJob, OracleJob
 from bench.plan.plan import Plan, make_plan
 from bench.plan.workload import Throughput
 from bench.run.reporting import write_report
-from bench.run.run import run
+from bench.run.run import Run
 from bench.run.session import Request
 from bench.run.session import session as run_session
 from bench.steps.workspace import Settings, Workspace
@@ -76,7 +76,7 @@ def run_inline(plan: Plan, results: Path, log: Any = lambda record: None) -> lis
     executor = make_executor("inline", Settings(results, results), 1, None)
     threads = torch.get_num_threads()
     try:
-        run(plan.pending(plan.records(store)), store, executor, Silent(), log)
+        Run(plan.pending(plan.records(store)), store, executor, Silent(), log).to_its_end()
     finally:
         torch.set_num_threads(threads)
     return plan.records(store)

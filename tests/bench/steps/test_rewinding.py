@@ -19,7 +19,7 @@ from bench.plan.plan import Plan, make_plan
 from bench.plan.workload import load_of, own_epochs
 from bench.pruning.masks import check_held
 from bench.pruning.network import Schedule
-from bench.run.run import run
+from bench.run.run import Run
 from bench.steps import bases
 from bench.steps import workspace as workspace_module
 from bench.steps.paths import load_masks, path_file
@@ -410,7 +410,7 @@ def test_a_path_killed_in_its_second_training_ends_bit_equal(
     store = Store(tmp_path)
     executor = make_executor("inline", Settings(tmp_path, tmp_path), 1, None)
     with pytest.raises(Killed):
-        run(plan.pending(plan.records(store)), store, executor, Silent())
+        Run(plan.pending(plan.records(store)), store, executor, Silent()).to_its_end()
     monkeypatch.setattr(workspace_module, "train", trained)
     names = sorted(one.stem[65:] for one in (tmp_path / "checkpoints").glob("*.pt"))
     assert names == ["step0", "step0-part", "step1-part"]

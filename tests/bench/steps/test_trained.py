@@ -18,7 +18,7 @@ from bench.errors import Interrupted, PlanError
 from bench.executors import make_executor
 from bench.plan.jobs import PathJob, PreparedJob
 from bench.plan.plan import Plan, make_plan
-from bench.run.run import run
+from bench.run.run import Run
 from bench.seeds import seed
 from bench.steps.paths import load_removed, path_file
 from bench.steps.procedures import load_training
@@ -290,7 +290,7 @@ def killed(results: Path, plan: Plan) -> None:
     store = Store(results)
     executor = make_executor("inline", Settings(results, results), 1, None)
     with pytest.raises(Killed):
-        run(plan.pending(plan.records(store)), store, executor, Silent())
+        Run(plan.pending(plan.records(store)), store, executor, Silent()).to_its_end()
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from bench.plan.jobs import TrialJob
 from bench.plan.plan import Plan, make_plan
 from bench.plan.workload import load_of
 from bench.run.reporting import write_report
-from bench.run.run import run
+from bench.run.run import Run
 from bench.steps import workspace as workspace_module
 from bench.steps.workspace import Settings
 from bench.store import weights as checkpoints
@@ -139,7 +139,7 @@ def test_a_trial_killed_in_its_second_setting_ends_bit_equal(
     store = Store(tmp_path)
     executor = make_executor("inline", Settings(tmp_path, tmp_path), 1, None)
     with pytest.raises(Killed):
-        run(only.pending(only.records(store)), store, executor, Silent())
+        Run(only.pending(only.records(store)), store, executor, Silent()).to_its_end()
     left = sorted(one.stem[65:] for one in (tmp_path / "checkpoints").glob("*.pt"))
     assert left == ["part0", "part1", "tuned"]
     calls.extend([1, 1])  # nobody dies any more

@@ -121,8 +121,8 @@ def test_what_a_report_leans_on_is_tags_of_its_run(root: Path, tmp_path: Path) -
     assert run.data.tags["report.notices"] == "Exploratory: more bases. Interim: 1 of 2."
 
 
-def test_a_report_written_later_is_brought_to_the_latest_run(root: Path, tmp_path: Path) -> None:
-    report = tmp_path / "report"
+def test_a_report_written_later_is_brought_to_the_latest_run(root: Path) -> None:
+    report = root / "reports" / "tiny"
     (report / "figures").mkdir(parents=True)
     (report / "figures" / "costs.svg").write_text("<svg/>")
     (report / "index.html").write_text("first")
@@ -132,7 +132,7 @@ def test_a_report_written_later_is_brought_to_the_latest_run(root: Path, tmp_pat
     opened(root).finish("FINISHED", report)
     newest, oldest = runs(root, "suite")
     (report / "index.html").write_text("second")
-    assert sync(root, [record()], report) == 0
+    assert sync(root, [record()]) == 0
     artifacts = root / "mlflow-artifacts"
     pages = [
         (artifacts / one.info.run_id / "artifacts" / "report" / "index.html").read_text()
