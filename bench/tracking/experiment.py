@@ -47,7 +47,7 @@ class Experiment:
     """
 
     def __init__(self, root: Path, suite: AnySuite) -> None:
-        self.uri, self.suite, self._root = connection.tracking_uri(root), suite, root
+        self.uri, self.suite, self.root = connection.tracking_uri(root), suite, root
         self.suite_hash = content_key(resolved(suite))  # of the suite with its recipes written out
         if self.uri == connection.local_uri(root):
             connection.local_database_holds(root)
@@ -87,7 +87,7 @@ class Experiment:
             run_id = info.run_id
             self._trials[record.key] = _Held(0, run_id, tags)
             self._log(run_id, metrics, params)
-            with tempfile.TemporaryDirectory(".part", ".", self._root) as folder:
+            with tempfile.TemporaryDirectory(".part", ".", self.root) as folder:
                 file = Path(folder, "trial.json")
                 file.write_bytes(record.to_json())
                 # MLflow's client would ask for the run first, with all that it holds.

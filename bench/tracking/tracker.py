@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -65,8 +66,11 @@ class Tracker:
             name = fields.short(command, fields.NAME_LIMIT)
             self._run_id = client.create_run(experiment.id, None, tags, name).info.run_id
             client.log_batch(self._run_id, params=params)  # what was compared and how
-            client.log_text(self._run_id, resolved(suite), "suite.yaml")
-            client.log_dict(self._run_id, dict(provenance), "provenance.json")
+            # What is killed meanwhile leaves this to the next run in the folder.
+            with tempfile.TemporaryDirectory(".part", ".", experiment.root) as folder:
+                Path(folder, "suite.yaml").write_text(resolved(suite))
+                Path(folder, "provenance.json").write_text(json.dumps(dict(provenance), indent=2))
+                client.log_artifacts(self._run_id, folder)
 
     def log(self, record: Record) -> None:
         """Log one trial; nothing happens where the store already holds it."""
