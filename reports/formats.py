@@ -63,13 +63,6 @@ def _marked_markdown(cell: Cell) -> str:
     return cell.text + (f" {NEAR}" if cell.mark == "near" else "")
 
 
-def cell_tex(cell: Cell) -> str:
-    """LaTeX of a cell; the best is bold, and what is not told from it has a dagger."""
-    if cell.mark == "best":
-        return rf"\textbf{{{tex(cell.text)}}}"
-    return tex(cell.text) + (r"$^{\dagger}$" if cell.mark == "near" else "")
-
-
 @cache
 def _marks() -> dict[int, str]:
     table = read_yaml(Path(__file__).parent / "templates" / "tex.yaml")

@@ -66,11 +66,27 @@ def is_key(text: str) -> bool:
     return re.fullmatch("[0-9a-f]{64}", text) is not None
 
 
+WORDS = {
+    "macs": "MACs",
+    "params": "parameters",
+    "channels": "channels",
+    "weights": "weights",
+    "threshold": "thresholds",
+    "latency": "latency",
+    "memory": "memory",
+}
+
+
 def budget_words(cost: str | None, budget: float | None) -> str:
     """`70 %`, or `threshold 0.7` where that is the axis; `none` where nothing is cut."""
     if budget is None:
         return "none"
     return f"threshold {budget:g}" if cost == "threshold" else f"{100 * budget:g} %"
+
+
+def budget_of(cost: str, budget: float) -> str:
+    """`70 % of MACs`, or `threshold 0.7`."""
+    return budget_words(cost, budget) + ("" if cost == "threshold" else f" of {WORDS[cost]}")
 
 
 class _Frozen(BaseModel):

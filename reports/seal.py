@@ -56,11 +56,8 @@ def unseal(content: bytes, name: str = "") -> bytes:
 
 def seal_file(path: Path, name: str) -> None:
     """Put the seal behind a large file that has just been written."""
-    digest = _digest(name)
     with path.open("r+b") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-        file.write(_behind(digest))
+        file.write(_behind(hashlib.file_digest(file, lambda: _digest(name))))
 
 
 def check_file(path: Path, name: str) -> None:

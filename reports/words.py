@@ -12,6 +12,7 @@ from suites.files import read_yaml
 
 from . import formats
 from .metric import spoken
+from .records import WORDS
 
 Filter = Callable[..., Any]
 ALWAYS: tuple[Filter, ...] = (
@@ -35,7 +36,7 @@ def templates(*filters: Filter, **own: Any) -> Environment:
         keep_trailing_newline=True,
         **own,
     )
-    environment.globals["spoken"] = spoken
+    environment.globals |= {"spoken": spoken, "WORDS": WORDS}
     environment.filters |= {one.__name__: one for one in (*ALWAYS, *filters)}
     return environment
 

@@ -179,7 +179,7 @@ def _heed_interrupts() -> None:
 
 
 # What processes of workers are called: local ones, Ray's, and submitit's.
-WORKERS = ("spawn_main", "ray::_called", "submitit.core._submit")
+WORKERS = ("spawn_main", "ray::_Called", "submitit.core._submit")
 
 
 class Running:

@@ -12,6 +12,7 @@ import os
 import secrets
 import signal
 import socket
+import struct
 import time
 from abc import ABC, abstractmethod
 from collections import deque
@@ -39,7 +40,11 @@ from ..store.store import Store
 
 LOOPBACK = "127.0.0.1"
 PROMPT = socket.IPPROTO_TCP, socket.TCP_NODELAY, 1  # or a job in two packets takes 40 ms
+ALIVE = socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1  # machines may vanish
 PATIENCE_S = 1.0  # between two looks at what no connection tells
+# Strangers may reach the port. Nothing of theirs is unpickled; who is silent is soon hung up on.
+GREETERS, GREETING_S = 8, 20
+WORKER, FRONT = b"worker", b"front"  # so that no answer of the one will do for the other's
 
 # Read by the libraries when a worker starts. Every pruned network has shapes of its own, and oneDNN
 # keeps 1,024 of their kernels by default, which grows a worker by gigabytes over a suite.
@@ -78,11 +83,13 @@ class Pool(ABC):
         self._numbers = count()
         bound = host if host == LOOPBACK else ""
         self._server = socket.create_server((bound, 0), backlog=max(slots, 16))
-        self._server.setsockopt(*PROMPT)
+        self._server.setsockopt(*PROMPT)  # which what it accepts inherits
+        self._server.setsockopt(*ALIVE)
         self._address = host, self._server.getsockname()[1]
         self._key = secrets.token_bytes(32)
         self._door, self._bell = Pipe(duplex=False)
-        Thread(target=self._accept, daemon=True).start()
+        for _ in range(GREETERS):
+            Thread(target=self._greet, daemon=True).start()
 
     @abstractmethod
     def _launch(self, call: Callable[[int], None], workers: Sequence[Worker]) -> None:
@@ -116,17 +123,21 @@ class Pool(ABC):
                     done += self._drop(worker, "timeout", message)
         return done
 
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):  # closed
-            while True:
+    def _greet(self) -> None:
+        """Let in who shows the key, one caller after the other."""
+        while self._server.fileno() >= 0:
+            try:
                 line = Connection(self._server.accept()[0].detach())
-                Thread(target=self._greet, args=[line], daemon=True).start()  # some never speak
-
-    def _greet(self, line: Connection) -> None:
-        with line, contextlib.suppress(AuthenticationError, EOFError, OSError):
-            deliver_challenge(line, self._key)
-            answer_challenge(line, self._key)
-            self._bell.send((line.recv(), os.dup(line.fileno())))
+            except OSError:  # closed; or too many files are open, which may pass
+                time.sleep(0.1)
+                continue
+            with line, contextlib.suppress(AuthenticationError, EOFError, OSError):
+                _limit(line, GREETING_S)
+                deliver_challenge(line, self._key + WORKER)
+                answer_challenge(line, self._key + FRONT)
+                number = line.recv()
+                _limit(line, 0)
+                self._bell.send((number, os.dup(line.fileno())))
 
     def _hand_out(self) -> None:
         while self._door.poll():
@@ -206,10 +217,12 @@ def work(
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     line = socket.create_connection(address)
     line.setsockopt(*PROMPT)
-    line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # machines may vanish
+    line.setsockopt(*ALIVE)
     connection = Connection(line.detach())
-    answer_challenge(connection, key)
-    deliver_challenge(connection, key)
+    _limit(connection, GREETING_S)
+    answer_challenge(connection, key + WORKER)
+    deliver_challenge(connection, key + FRONT)
+    _limit(connection, 0)
     connection.send(number)
     jobs: Queue[Job | None] = Queue()
     Thread(target=_listen, args=(connection, jobs), daemon=True).start()
@@ -238,3 +251,9 @@ def _listen(connection: Connection, jobs: Queue[Job | None]) -> None:
     if jobs.unfinished_tasks:
         os._exit(1)
     jobs.put(None)
+
+
+def _limit(line: Connection, seconds: int) -> None:
+    """Let no read of it take longer; 0 is without end."""
+    with socket.socket(fileno=os.dup(line.fileno())) as same:
+        same.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", seconds, 0))

@@ -32,21 +32,24 @@ class Ray(Pool):
         if settings.device == "cuda" and not gpus:
             ray.shutdown()
             raise BenchError("--device cuda: the Ray cluster has no GPU; leave --device out")
-        self._needs = {"num_cpus": 1, "num_gpus": min(1, gpus / workers), "max_retries": 0}
+        self._needs = {"num_cpus": 1, "num_gpus": min(1, gpus / workers)}
 
     def _launch(self, call: Callable[[int], None], workers: Sequence[Worker]) -> None:
-        task = self._ray.remote(**self._needs)(_called)
+        # Not tasks: to cancel one that is just ending makes Ray abort the process that asks.
+        made = self._ray.remote(**self._needs)(_Called)
         for one in workers:
-            one.handle = task.remote(call, one.number)
+            actor = made.remote()
+            one.handle = actor, actor.call.remote(call, one.number)
 
     def _gone(self, worker: Worker) -> bool:
-        return bool(self._ray.wait([worker.handle], timeout=0)[0])
+        return bool(self._ray.wait([worker.handle[1]], timeout=0)[0])
 
     def _end(self, worker: Worker) -> str:
-        self._ray.wait([worker.handle], timeout=1 if worker.up else 0)  # by itself, where it can
-        self._ray.cancel(worker.handle, force=True)
+        actor, called = worker.handle
+        self._ray.wait([called], timeout=1 if worker.up else 0)  # by itself, where it can
+        self._ray.kill(actor)
         try:
-            self._ray.get(worker.handle, timeout=1)
+            self._ray.get(called, timeout=1)
         except self._ray.exceptions.RayError as error:
             return f"{type(error).__name__} of Ray's"
         return "it left"
@@ -56,5 +59,8 @@ class Ray(Pool):
         self._ray.shutdown()
 
 
-def _called(call: Callable[[int], None], number: int) -> None:
-    call(number)
+class _Called:
+    """An actor is a process of its own, and the whole of it can be killed."""
+
+    def call(self, call: Callable[[int], None], number: int) -> None:
+        call(number)

@@ -42,7 +42,8 @@ class Slurm(Pool):
         super().__init__(settings, workers, timeout_s, host)
         folder = settings.results / "slurm"
         shutil.rmtree(folder, ignore_errors=True)  # of the run before this one
-        folder.mkdir(mode=0o700, parents=True)  # the key of the run is in there
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # on NFS, what is open stays
+        folder.chmod(0o700)  # the key of the run is in there
         try:
             self._engine = submitit.AutoExecutor(folder, cluster=cluster)
         except RuntimeError as error:

@@ -89,12 +89,9 @@ def iterative(
         ]
         if stop in budgets:
             removed[stop] = gone
-        leaving = _lowest(ranking.within, counts)
-        if stop == stops[-1]:  # no one scores what is left
-            if recover is not None:
-                recover(now.cut(leaving), stop, step, gone)
-            break
-        now = now.without(leaving)
+        if stop == stops[-1] and recover is None:
+            break  # no one asks for what is left
+        now = now.without(_lowest(ranking.within, counts))
         if recover is not None:
             recover(now.model, stop, step, gone)
     return removed

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -43,6 +43,11 @@ class Products:
         inputs, outputs = self.left(removed)
         return float((self.weight * inputs * outputs).sum()) + self.constant
 
+    def after(self, removed: Tensor) -> Products:
+        """The costs of what is then left."""
+        inputs, outputs = self.left(removed)
+        return replace(self, inputs=inputs, outputs=outputs)
+
     def of(self, rows: Sequence[int]) -> Products:
         """Some of the terms, without the constant."""
         of_terms = {one.name: getattr(self, one.name)[rows] for one in fields(self)[:-1]}
@@ -67,6 +72,17 @@ class CostModel:
     unmodelled: tuple[str, ...] = ()
     layers: tuple[str, ...] = ()  # whose terms are those of `macs`
     budgeted: Cost | None = None  # latency or memory, where a budget is of it
+
+    def after(self, gone: Tensor) -> CostModel:
+        """That of the network after each group has lost `gone` units, [groups]."""
+        whole = self.budgeted
+        return replace(
+            self,
+            macs=self.macs.after(gone),
+            params=self.params.after(gone),
+            channels=self.channels.after(gone),
+            budgeted=whole and (lambda more: whole(gone + more)),
+        )
 
     def of(self, cost: ChannelCost) -> Cost:
         """The cost of this name."""

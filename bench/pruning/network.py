@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from criteria import Structure, find_structure
 from criteria.lazy import Tensor, nn, torch
 from criteria.network.cut import cut
-from criteria.network.member import channels_lost, complement
+from criteria.network.member import Group, Member, channels_lost, complement
 
 from .cost import ChannelCost, CostModel, cost_model
 from .selection import TOLERANCE, Limits, Scope
@@ -24,7 +24,6 @@ class Network:
 
     model: nn.Module
     inputs: tuple[Any, ...]  # one batch of the forward's arguments, by which it was traced
-    ignored: tuple[str, ...]  # names of the layers whose outputs all stay
     structure: Structure
     cost: CostModel
 
@@ -49,33 +48,20 @@ class Network:
         """
         inputs = example_inputs if isinstance(example_inputs, tuple) else (example_inputs,)
         structure = find_structure(model, inputs, ignored)
-        names = tuple(
-            name for name, module in model.named_modules() if any(module is one for one in ignored)
-        )
-        return cls(model, inputs, names, structure, cost_model(model, inputs, structure))
+        return cls(model, inputs, structure, cost_model(model, inputs, structure))
 
     def cut(self, removed: Removed) -> nn.Module:
         """A copy of the model without these units."""
         return cut(self.model, self.structure.groups, removed)
 
     def without(self, removed: Removed) -> Network:
-        """The same, traced and counted anew; its groups are in the order of this network's."""
-        model = self.cut(removed)
-        rest = Network.trace(
-            model, self.inputs, [model.get_submodule(name) for name in self.ignored]
-        )
-        by_root = {group.root: group for group in rest.structure.groups}
-        roots = [group.root for group in self.structure.groups]
-        if sorted(by_root) != sorted(roots):
-            raise RuntimeError("pruning changed how the network's channels are coupled")
-        structure, cost = rest.structure, rest.cost
-        if list(by_root) != roots:
-            structure = Structure(tuple(by_root[root] for root in roots), structure.refused)
-            cost = cost_model(model, self.inputs, structure)
-        if (whole := self.cost.budgeted) is not None:
-            gone = torch.tensor([len(one) for one in removed])
-            cost = replace(cost, budgeted=lambda more: whole(gone + more))
-        return Network(model, self.inputs, self.ignored, structure, cost)
+        """The same without these units, by arithmetic: nothing is traced or counted again."""
+        groups = self.structure.groups
+        lost = channels_lost(groups, removed)
+        left = [_left(group, gone, lost) for group, gone in zip(groups, removed, strict=True)]
+        structure = replace(self.structure, groups=tuple(left))
+        cost = self.cost.after(torch.tensor([len(gone) for gone in removed]))
+        return replace(self, model=self.cut(removed), structure=structure, cost=cost)
 
     def kept(self, removed: Removed) -> dict[str, list[int]]:
         """Root channels that stay, by the name of the root."""
@@ -90,6 +76,22 @@ class Network:
         for (name, side), (member, gone) in channels_lost(self.structure.groups, removed).items():
             stay.setdefault(name, {})[side] = complement(member.width, gone).tolist()
         return stay
+
+
+def _left(group: Group, gone: Tensor, lost: Mapping[Any, tuple[Member, Tensor]]) -> Group:
+    """A group without these units, in layers that have lost these channels."""
+    units = complement(group.units, gone)
+
+    def left(member: Member) -> Member:
+        stay, (_, away) = torch.isin(member.units, units), lost[member.name, member.side]
+        return replace(
+            member,
+            indices=member.indices[stay] - torch.searchsorted(away, member.indices[stay]),
+            units=torch.searchsorted(units, member.units[stay]),
+            width=member.width - len(away),
+        )
+
+    return Group(group.root, len(units), tuple(map(left, group.members)))
 
 
 @dataclass(frozen=True)

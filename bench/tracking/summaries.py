@@ -17,8 +17,7 @@ from reports.analysis.power import sampling_test
 from reports.analysis.results import Analysed, Results
 from reports.metric import spoken
 from reports.page.findings import concludes, headline
-from reports.page.wording import WORDS
-from reports.records import Labels, Record, budget_words, content_key, of_its_metric
+from reports.records import Labels, Record, budget_of, content_key, of_its_metric
 from suites.fidelity import FidelitySuite
 from suites.schema import AnySuite, Suite
 
@@ -186,7 +185,6 @@ def _told(cells: Rows, steps: Mapping[float, int]) -> str:
     """Which budget each step is, and how many networks have it, in Markdown."""
     lines = []
     for one in cells:
-        of = "" if one["cost"] == "threshold" else f" of {WORDS[one['cost']]}"
-        budget = budget_words(one["cost"], one["budget"]) + of
+        budget = budget_of(one["cost"], one["budget"])
         lines.append(f"- {steps[one['budget']]}: {budget}, {one['done']} of {one['expected']}")
     return "\n".join(lines)

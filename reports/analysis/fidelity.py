@@ -58,8 +58,8 @@ def analyse_fidelity(
         trials=trials,
         methods=_methods(trials, expected, 1 - suite.analysis.alpha),
         ceilings={
-            str(problem): float(rows["ceiling"].mean())
-            for problem, rows in trials.groupby("problem", sort=False)
+            str(one): mean
+            for one, mean in trials.groupby("problem", sort=False)["ceiling"].mean().items()
         },
         footing=footing(suite, known, expected, declarations),
     )
@@ -143,10 +143,6 @@ def _methods(trials: pd.DataFrame, expected: Sequence[Labels], level: float) -> 
         for place, values in per_base[name].dropna().groupby(level=PLACE):
             span = statistics.t_interval(values.to_numpy(), level, *limits)
             table.loc[place, ends] = span.mean, span.low, span.high
-    order = {one.problem: at for at, one in reversed(list(enumerate(expected)))}
-    return table.reset_index().sort_values(
-        ["problem", "spearman"],
-        key=lambda column: column.map(order) if column.name == "problem" else -column,
-        kind="stable",
-        ignore_index=True,
-    )
+    parts = table.reset_index().groupby("problem", sort=False)  # in the order of the plan
+    ranked = [rows.sort_values("spearman", ascending=False, kind="stable") for _, rows in parts]
+    return pd.concat(ranked, ignore_index=True)

@@ -17,8 +17,6 @@ from suites.faults import explained
 from suites.files import SuiteError
 from suites.schema import Suite
 
-from ..statistics import Floats
-
 FOLDER = Path(__file__).parents[1] / "published"
 DENSE = "dense"  # the file of unpruned networks, whose models are named as the registry does
 Metric = Literal["top1", "top5", "train_top1", "loss", "map"]
@@ -174,9 +172,11 @@ def _compared(row: Published, recovery: str, trials: pd.DataFrame) -> dict[str, 
         note = f"ours keeps {100 * low:.1f} to {100 * high:.1f} %"
         beyond = {"verdict": BEYOND if row.value is not None else ""}
         return compared | beyond | {"drop_verdict": BEYOND if drops else "", "note": note}
-    ours = {name: _at(curve, name, kept) for name in curve.columns.drop("kept")}
+    ours = {name: _at(curve, name, kept) for name in curve.columns.drop(["kept", "n"])}
     compared |= {"ours": ours["value"], "ours_spread": ours["spread"]}
-    compared["n_trials"] = int(ours["n"] or 0)
+    below, above = curve["kept"] <= kept, curve["kept"] >= kept
+    beside = [*curve["n"][below].tail(1), *curve["n"][above].head(1)]
+    compared["n_trials"] = int(min(beside))  # of the poorer neighbour
     compared |= _held(row.value, ours["value"], row.spread, ours["spread"])
     if drops:
         drop = None if ours["retained"] is None else -ours["retained"]
@@ -218,12 +218,6 @@ def _curve(trials: pd.DataFrame, cost: str, metric: Metric) -> pd.DataFrame:
 
 
 def _at(curve: pd.DataFrame, name: str, kept: float) -> float | None:
-    """Linear over log cost; the number of trials is that of the poorer neighbour."""
-    cost: Floats = curve["kept"].to_numpy(dtype=float)
-    values: Floats = curve[name].to_numpy(dtype=float)
-    right = int(np.clip(np.searchsorted(cost, kept), 0, len(cost) - 1))
-    left = max(right - 1, 0) if cost[right] > kept else right
-    if name == "n":
-        return float(values[[left, right]].min())
-    found = float(np.interp(np.log(kept), np.log(cost), values))
+    """Linear over log cost."""
+    found = float(np.interp(np.log(kept), np.log(curve["kept"]), curve[name]))
     return None if math.isnan(found) else found

@@ -18,7 +18,8 @@ from ..analysis.published import matching
 from ..analysis.results import Results
 from ..formats import in_order
 from ..metric import spoken
-from .captions import COSTS, plotted
+from ..records import WORDS
+from .captions import plotted
 from .focus import focus, mark_below
 from .panels import entries, grid, legend
 from .plot import Plot
@@ -100,7 +101,7 @@ def curves(results: Results, looks: Mapping[str, Look], cells: pd.DataFrame, nam
     matched = cells["matched_to"].notna()  # their markers are hollow too: published ones stay away
     theirs = published_points(results, cells[:0] if matched.any() else cells, cost)
     theoretical = results.suite.budgets.unstructured and cost == "macs"
-    label = "theoretical MACs kept (%)" if theoretical else COSTS[cost]
+    label = f"{'theoretical ' if theoretical else ''}{WORDS[cost]} kept (%)"
     banded = with_bands(data, looks, results.suite.analysis.control)
     methods = in_order(data["method"], looks)
     figure, panels = grid(data, 2.1, label, spoken().axis)

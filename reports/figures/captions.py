@@ -7,22 +7,13 @@ from matplotlib.figure import Figure
 
 from ..analysis.fidelity import FidelityResults
 from ..analysis.results import Results
-from ..records import budget_words
+from ..records import budget_of
 from ..statistics import FEWEST_BASES
 from ..words import Words
 from .focus import EDGE
 from .panels import MANY
 from .plot import Plot
 from .style import recovered
-
-COSTS = {
-    "macs": "MACs kept (%)",
-    "params": "parameters kept (%)",
-    "channels": "channels kept (%)",
-    "weights": "weights kept (%)",
-    "latency": "latency kept (%)",
-    "memory": "memory kept (%)",
-}
 
 
 def plotted(
@@ -45,6 +36,5 @@ def over_budgets(results: Results) -> str:
 
 
 _WORDS = Words(
-    "figures.yaml", budget_words, recovered,
-    EDGE=EDGE, MANY=MANY, FEWEST_BASES=FEWEST_BASES, COSTS=COSTS,
-)  # fmt: skip
+    "figures.yaml", budget_of, recovered, EDGE=EDGE, MANY=MANY, FEWEST_BASES=FEWEST_BASES
+)

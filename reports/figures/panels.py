@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -32,15 +33,20 @@ class Panel(NamedTuple):
 
 
 def tiled(
-    count: int, across: int, height: float, margin: float, width: float = 0, **shared: Any
+    count: int,
+    across: int,
+    height: float | Sequence[float],
+    margin: float,
+    width: float = 0,
+    **shared: Any,
 ) -> tuple[Figure, list[Axes]]:
-    """So many panels, `across` a line. In inches: the height of a line, what the figure is higher
-    than its lines, and its width: unless given, one column of a page, or two for several panels.
-    `shared`: `sharex` and `sharey` of matplotlib."""
+    """So many panels, `across` a line. In inches: the height of a line, or of each, what the figure
+    is higher than its lines, and its width: unless given, one column of a page, or two for several
+    panels. `shared`: `sharex` and `sharey` of matplotlib."""
     width = width or (ONE_COLUMN if across == 1 else TWO_COLUMNS)
-    lines = math.ceil(count / across)
-    figure = Figure(figsize=(width, height * lines + margin))
-    axes = figure.subplots(lines, across, squeeze=False, **shared)
+    heights = np.broadcast_to(height, math.ceil(count / across)).tolist()
+    figure = Figure(figsize=(width, sum(heights) + margin))
+    axes = figure.subplots(len(heights), across, squeeze=False, height_ratios=heights, **shared)
     for ax in axes.flat[count:]:
         ax.set_visible(False)
     return figure, list(axes.flat[:count])

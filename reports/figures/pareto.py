@@ -19,7 +19,7 @@ from ..statistics import Floats
 from .captions import plotted
 from .focus import focus, signed
 from .panels import MANY, grid, legend
-from .plot import Plot, freeze, lay_out
+from .plot import Plot, settle
 from .style import GREY, INK, QUIET, Look
 
 _FRONT: dict[str, Any] = {"color": GREY, "linewidth": 1.0, "linestyle": (0, (3, 2)), "zorder": 1}
@@ -133,8 +133,7 @@ def _place_names(
     `figure`: complete but for the names: the layout must stand before they find their places.
     `panels`: of each the axes, [n] x and [n] y in data units, and n names.
     """
-    lay_out(figure)
-    freeze(figure)  # names find free places in this layout, so it stays
+    settle(figure)  # names find free places in this layout, so it stays
     for ax, x, y, names in panels:
         drawn = [np.asarray(one.get_xydata()) for one in ax.lines]
         markers = np.concatenate(drawn)

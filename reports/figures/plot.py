@@ -70,26 +70,15 @@ def settle(figure: Figure) -> None:
 
     A fixed layout keeps what was placed by hand where it is, and is computed once, not a format.
     """
-    if figure.get_layout_engine() is None:
-        return
-    lay_out(figure)
-    freeze(figure)
-
-
-def freeze(figure: Figure) -> None:
-    """Keep the layout as it is. An engine named "none" would still be asked at every saving."""
-    with rc_context(_NO_ENGINE):
-        figure.set_layout_engine(None)
-
-
-def lay_out(figure: Figure) -> None:
-    """Give every panel its place, with titles that fit."""
     engine = figure.get_layout_engine()
-    assert engine is not None
+    if engine is None:
+        return
     with warnings.catch_warnings(action="ignore", category=UserWarning):
         engine.execute(figure)  # titles that are too long yet may leave panels no room
     if fit_titles(figure):
         engine.execute(figure)
+    with rc_context(_NO_ENGINE):  # an engine named "none" would still be asked at every saving
+        figure.set_layout_engine(None)
 
 
 def fit_titles(figure: Figure) -> bool:

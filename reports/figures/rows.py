@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .focus import focus, mark_beside
+from .panels import tiled
 from .style import GREY, INK, TWO_COLUMNS, Look
 
 ROW = 0.135  # inches
@@ -20,17 +21,13 @@ _NAME = 0.053  # inches a letter takes
 
 def row_grid(panels: Sequence[Sequence[str]], across: int) -> tuple[Figure, list[Axes]]:
     """Panels, `across` a line, each with rows of its own, named from the top."""
-    lines = [panels[at : at + across] for at in range(0, len(panels), across)]
-    counts = [max(5, *map(len, line)) for line in lines]
+    starts = range(0, len(panels), across)
+    counts = [max(5, *map(len, panels[at : at + across])) for at in starts]
     longest = _NAME * max(len(name) for names in panels for name in names)
     width = min(TWO_COLUMNS, (longest + 2.3) * across) if across > 1 else longest + 2.9
     heights = [ROW * count + 0.55 for count in counts]
-    figure = Figure(figsize=(width, sum(heights) + 0.3))
-    axes = figure.subplots(len(lines), across, squeeze=False, height_ratios=heights)
-    flat = list(axes.flat)
-    for ax in flat[len(panels) :]:
-        ax.set_visible(False)
-    for ax, names in zip(flat, panels, strict=False):
+    figure, axes = tiled(len(panels), across, heights, 0.3, width)
+    for ax, names in zip(axes, panels, strict=True):
         ax.set_yticks(range(len(names)), names, fontsize=_SIZE)
         ax.set_ylim(len(names) - 0.4, -0.6)
         ax.tick_params(axis="y", length=0, pad=5)  # room for what stands at the edge
@@ -38,7 +35,7 @@ def row_grid(panels: Sequence[Sequence[str]], across: int) -> tuple[Figure, list
         ax.locator_params(axis="x", nbins=4)
         for label in ax.get_yticklabels():
             label.set_color(INK)
-    return figure, flat[: len(panels)]
+    return figure, axes
 
 
 def dots(ax: Axes, rows: pd.DataFrame, looks: Mapping[str, Look], *held: float) -> None:

@@ -15,12 +15,11 @@ from ..analysis.power import sampling_test
 from ..analysis.results import Results
 from ..formats import after, capital, confidence, number, points, ranged, shown, spanned
 from ..metric import spoken
-from ..records import budget_words
+from ..records import budget_of
 from ..statistics import FEWEST_BASES
 from ..words import Words
 from .chart_data import Board, Mark, Switch, View
 from .findings import answered, by_word_of, concludes, of_control, with_interval
-from .wording import WORDS
 
 # Methods that a clause names; with the control, as many as the first table has rows.
 NAMED = {"better": 3, "worse": 3, "equivalent": 2}
@@ -66,8 +65,7 @@ def board(results: Results) -> Board:
     table = results.changes.assign(at=[_named(one) for one in results.changes["budget"]])
     names = {key: list(dict.fromkeys(table[key])) for key in ("recovery", "at", "problem")}
     kept = sorted({one for several in results.budgets.values() for one in several}, reverse=True)
-    of = "" if axis == "threshold" else f" of {WORDS[axis]}"
-    words = {_named(one): budget_words(axis, one) + of for one in kept}
+    words = {_named(one): budget_of(axis, one) for one in kept}
     each = "threshold" if axis == "threshold" else "budget"
     counts = [len(several) for several in results.budgets.values()]
     words[MEAN] = (

@@ -19,8 +19,8 @@ from ..formats import (
     signed,
     whole,
 )
+from ..records import WORDS
 from .captions import captioned
-from .wording import WORDS
 
 
 def standing_table(results: Results, recovery: str) -> Table:

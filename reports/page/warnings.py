@@ -18,13 +18,13 @@ from ..analysis.published import published_dense
 from ..analysis.results import Results
 from ..formats import counted, number
 from ..metric import spoken
-from ..records import budget_words
+from ..records import WORDS, budget_words
 from ..statistics import FEWEST_BASES
 from . import latency
 from .captions import caution
 from .record_warnings import missing_warnings, record_warnings
 from .tables import summary
-from .wording import WORDS, halved
+from .wording import halved
 
 TOYS = {"digits", "mnist5k"}  # data sets on which everything works
 LOST = 0.25  # share of the dense top-1 below which a method has kept nothing to compare

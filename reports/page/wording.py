@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from suites.method import MethodSpec, PhaseSpec
 from suites.problem import ModelSpec, problem_name
-from suites.protocol import Axis, Rewind, pattern
+from suites.protocol import Rewind, pattern
 from suites.recipe import Recipe
 from suites.schema import AnySuite, Suite
 from suites.section import Chosen
@@ -15,15 +15,6 @@ from ..metric import spoken
 from ..words import Words
 
 T = TypeVar("T")
-WORDS: dict[Axis, str] = {
-    "macs": "MACs",
-    "params": "parameters",
-    "channels": "channels",
-    "weights": "weights",
-    "threshold": "thresholds",
-    "latency": "latency",
-    "memory": "memory",
-}
 
 
 def own(model: ModelSpec) -> list[str]:

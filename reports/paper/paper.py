@@ -16,7 +16,7 @@ from ..figures.accuracy import points
 from ..figures.accuracy_cost import curves
 from ..figures.plot import Plot, write
 from ..figures.style import looks, publication
-from ..formats import Cell, cell_tex, tex
+from ..formats import Cell, tex
 from ..statistics import FEWEST_BASES
 from ..words import templates
 from .choice import Choice, chosen
@@ -96,7 +96,10 @@ def _environment() -> Environment:
 
 
 def cell(of: Cell) -> Markup:
-    return Markup(cell_tex(of))
+    """LaTeX of a cell; the best is bold, and what is not told from it has a dagger."""
+    if of.mark == "best":
+        return Markup(rf"\textbf{{{tex(of.text)}}}")
+    return Markup(tex(of.text) + (r"$^{\dagger}$" if of.mark == "near" else ""))
 
 
 def _draw(

@@ -10,10 +10,10 @@ import pandas as pd
 from ..analysis.best import MARKED, OVER, against_best
 from ..analysis.cells import gaps
 from ..analysis.results import Results
-from ..figures.captions import COSTS, over_budgets
+from ..figures.captions import over_budgets
 from ..formats import Cell, Mark, capital, points, shown
 from ..metric import spoken
-from ..records import budget_words
+from ..records import budget_of
 from .choice import Choice
 
 _COSTS = {"weights": "Weights", "macs": "MACs", "params": "Params", "latency": "Latency"}
@@ -61,11 +61,11 @@ class Shown:
         self, place: str, problems: Sequence[str], columns: Sequence[Column]
     ) -> dict[str, Any]:
         axis, names = self.results.suite.budgets.cost, self.choice.names
-        of = "" if axis == "threshold" else f" of {COSTS[axis].removesuffix(' (%)')}"
+        kept = "" if axis == "threshold" else " kept"
         groups = [("", [[Cell("Dense"), *(Cell(one.dense) for one in columns)]])]
         there = {budget for one in problems for budget in self.results.budgets[one]}
         parts: dict[float | None, tuple[str, list[str]]] = {
-            budget: (budget_words(axis, budget) + of, list(names))
+            budget: (budget_of(axis, budget) + kept, list(names))
             for budget in self.choice.budgets
             if budget in there
         }

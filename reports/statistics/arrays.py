@@ -15,8 +15,5 @@ def known_mean(values: ArrayLike, axis: int) -> Floats:
     >>> known_mean([[1.0, 3.0], [2.0, float("nan")], [float("nan")] * 2], axis=1).tolist()
     [2.0, 2.0, nan]
     """
-    array = np.asarray(values, dtype=np.float64)
-    there = ~np.isnan(array)
-    count = there.sum(axis=axis)
-    total = np.where(there, array, 0).sum(axis=axis)
-    return np.asarray(np.where(count > 0, total / np.maximum(count, 1), np.nan))
+    known = np.ma.masked_invalid(np.asarray(values, dtype=np.float64))
+    return np.asarray(np.ma.filled(known.mean(axis=axis), np.nan))

@@ -210,14 +210,8 @@ def test_one_step_is_one_shot() -> None:
     assert [one.tolist() for one in step] == [one.tolist() for one in shot]
 
 
-def test_what_is_left_is_trained_at_every_stop_and_traced_for_the_next_only(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    network, traced = trace(lively(Chain(12, 12, 12))), []
-    without = Network.without
-    monkeypatch.setattr(
-        Network, "without", lambda self, gone: traced.append(1) or without(self, gone)
-    )
+def test_what_is_left_is_trained_at_every_stop() -> None:
+    network = trace(lively(Chain(12, 12, 12)))
     left: list[tuple[float, int, int]] = []
 
     def recover(model: nn.Module, stop: float, step: int, removed: Removed) -> None:
@@ -228,7 +222,6 @@ def test_what_is_left_is_trained_at_every_stop_and_traced_for_the_next_only(
     found = iterative(network, l1, [0.75, 0.4], rules, schedule, recover)
     stops = schedule.stops([0.75, 0.4])
     assert [(stop, step) for stop, step, _ in left] == [(one, i) for i, one in enumerate(stops)]
-    assert len(traced) == len(stops) - 1
     removed = found[0.4]
     assert not isinstance(removed, InfeasibleBudget)
     cut = network.cut(removed)
@@ -307,14 +300,25 @@ def test_ignored_layers_stay_ignored_after_each_cut() -> None:
     assert widths(network.cut(found))[1] == 8
 
 
-def test_a_network_without_some_units_has_its_groups_in_the_same_order(model: nn.Module) -> None:
+def test_a_network_without_some_units_is_as_a_trace_would_find_it(model: nn.Module) -> None:
     network = trace(model)
     groups = network.structure.groups
     removed = [torch.arange(group.units - Limits(protect=0.5).floor(group)) for group in groups]
     rest = network.without(removed)
+    found = Network.trace(rest.model, network.inputs)
     assert [one.root for one in rest.structure.groups] == [one.root for one in groups]
-    for before, after, gone in zip(groups, rest.structure.groups, removed, strict=True):
-        assert after.units == before.units - len(gone)
+    traced = {one.root: one for one in found.structure.groups}
+    assert len(traced) == len(groups)
+    for group in rest.structure.groups:
+        assert group.units == traced[group.root].units
+        for one, other in zip(group.members, traced[group.root].members, strict=True):
+            assert torch.equal(one.indices, other.indices)
+            assert torch.equal(one.units, other.units)
+            for name in ("name", "kind", "side", "blocks", "width", "dim", "multiplied"):
+                assert getattr(one, name) == getattr(other, name), (one.name, name)
+    none = torch.zeros(len(groups))
+    for cost in ("macs", "params", "channels"):
+        assert rest.cost.of(cost)(none) == found.cost.of(cost)(none)
 
 
 def test_a_grouped_convolution_stays_grouped_on_its_whole_path() -> None:
