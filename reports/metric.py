@@ -61,6 +61,11 @@ class Metric(BaseModel, frozen=True, extra="forbid"):
         """The largest difference that two shown values can have."""
         return self.ends[1] - self.ends[0]
 
+    def said(self, *values: float, fewer: int = 0) -> str:
+        """Values as they are shown, with so many digits fewer, their unit and what they are of."""
+        shown = (f"{self.scale * one:.{self.digits - fewer}f}" for one in values)
+        return f"{', '.join(shown)} {self.unit} {self.title}"
+
     def named(self, name: str) -> str:
         """A column, `retained_top1`, `accuracy_change`, `images_scored`, in this metric's words."""
         changed = "accuracy_change" if self.name == STEM else f"{self.name}_change"

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from reports.records import Record
 from suites.faults import no_such
 from suites.problem import DatasetSpec
 
@@ -37,7 +36,7 @@ def show_kept(console: Console, store: Store) -> None:
     for folder in store.root.glob("networks/*"):
         record = store.record(folder.name)
         if record and record.measurements and is_kept(store, record.key):
-            of, found = record.labels, _shown(record, record.measurements.pruned.top1)
+            of, found = record.labels, record.metric.said(record.measurements.pruned.top1)
             base = str(of.base)
             rows.append((of.problem, base, of.method, of.at, of.recovery, found, record.key[:8]))
     print_table(console, _KEPT, sorted(rows))
@@ -97,15 +96,8 @@ def _say_accuracy(console: Console, run: Run, store: Store, key: str, data_root:
         raise DataError(f"the file's accuracy was not checked: {error}; {how}") from error
     batches = data.test.batches(data.task.at_once)
     found = data.task.tally((run(inputs)[0], targets) for inputs, targets in batches).primary
-    said = (
-        f"{_shown(record, found)} on {len(data.test)} test samples, {_shown(record, then)} in its "
-        "record"
-    )
+    both = [record.metric.said(one) for one in (found, then)]
+    said = f"{both[0]} on {len(data.test)} test samples, {both[1]} in its record"
     if abs(found - then) > OFF:
         raise ExportError(f"the file has {said}; use it for nothing")
     say(console, said)
-
-
-def _shown(record: Record, value: float) -> str:
-    metric = record.metric
-    return f"{metric.scale * value:.{metric.digits}f} {metric.unit} {metric.title}"

@@ -80,7 +80,8 @@ def too_short(procedure: PhaseUse | None, dataset: DatasetSpec) -> Iterator[str]
         share=lambda removed: 1.0,
         generator=torch.Generator(),
     )
-    steps, epochs = extent.steps(procedure.recipe), counted(procedure.recipe.epochs, "epoch")
+    recipe = procedure.recipe
+    steps, epochs = recipe.epochs * recipe.batches(extent.train), counted(recipe.epochs, "epoch")
     try:
         create_phase("procedure", procedure.name, procedure.options, nowhere).check_length(steps)
     except CriteriaError as error:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from criteria.lazy import nn, torch
 from reports.records import content_key
-from suites import Recipe
 from suites.problem import DatasetSpec, ModelSpec
 
 from ..data.known import Contents, find
@@ -24,10 +23,6 @@ class DatasetSize(Contents):
     """What a suite takes of a dataset: images to train on beside those for validation."""
 
     validation: int
-
-    def steps(self, recipe: Recipe) -> int:
-        """Optimizer steps of a whole training."""
-        return recipe.epochs * recipe.batches(self.train)
 
 
 def dataset_size(spec: DatasetSpec, data_root: Path | None = None) -> DatasetSize | None:

@@ -11,7 +11,6 @@ from rich.console import Console
 from criteria import StructureError
 from criteria.network.given import copied
 from reports.formats import few
-from reports.metric import Metric
 from suites import AnySuite, Recipe
 
 from ..data.known import task_of
@@ -174,15 +173,15 @@ def inspect_bases(
         found.setdefault(problem, []).append(top1)
         if task.near_chance(top1, split.classes, split.images):
             guessing[problem] = split.classes
-    shown = partial(_shown, task.metric)
+    said = partial(task.metric.said, fewer=1)
     for problem, values in found.items():
         some = ", of the bases with trials to go" if len(values) < suite.bases else ""
-        say(console, f"{problem}: {shown(values)} on the test split{some}")
+        say(console, f"{problem}: {said(*values)} on the test split{some}")
     if not guessing:
         return
     worst = "; ".join(
-        f"{problem}: {shown(found[problem])}, and guessing among its {classes} classes "
-        f"gives {shown([task.chance(classes)])}"
+        f"{problem}: {said(*found[problem])}, and guessing among its {classes} classes "
+        f"gives {said(task.chance(classes))}"
         for problem, classes in guessing.items()
     )
     if allow_untrained or suite.rehearsal:
@@ -204,9 +203,3 @@ def _bases(trials: Iterable[Trial]) -> Iterable[tuple[str, BaseJob]]:
         if base.recipe is not None or base.model.given:
             seen[base.key] = (problem, base)
     return seen.values()
-
-
-def _shown(metric: Metric, values: Iterable[float]) -> str:
-    """Values with one digit less than a report gives, their unit and what they are of."""
-    texts = [f"{metric.scale * one:.{metric.digits - 1}f}" for one in values]
-    return f"{', '.join(texts)} {metric.unit} {metric.title}"

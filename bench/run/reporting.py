@@ -88,7 +88,7 @@ def write_own_report(plan: Outline, store: Store, records: Sequence[Record]) -> 
     _clear(folder)
     page = write_report(plan, store, folder, records=records)
     content = {"made_of": _made_of(plan, store, records), "files": file_digests(folder)}
-    write_json(_made(plan, store), content)
+    write_json(store.path("reports", plan.suite.suite, ".json"), content)
     return page
 
 
@@ -106,17 +106,13 @@ def _clear(folder: Path) -> None:
 
 def report_holds(plan: Outline, store: Store, records: Sequence[Record]) -> bool:
     """Whether the report in the results is whole, and made of these records."""
-    made = read_json(_made(plan, store))
+    made = read_json(store.path("reports", plan.suite.suite, ".json"))
     folder = store.path("reports", plan.suite.suite)
     return (
         made is not None
         and made["made_of"] == _made_of(plan, store, records)
         and made["files"].items() <= file_digests(folder).items()
     )
-
-
-def _made(plan: Outline, store: Store) -> Path:
-    return store.path("reports", plan.suite.suite, ".json")
 
 
 def _made_of(plan: Outline, store: Store, records: Sequence[Record]) -> str:

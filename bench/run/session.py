@@ -17,7 +17,7 @@ from suites import Suite
 from suites.faults import SHOWN, no_such, printable
 
 from ..errors import BenchError
-from ..executors import Executor, make_executor
+from ..executors import make_executor
 from ..executors.local import visible_gpus
 from ..plan.jobs import Trial, TrialJob
 from ..plan.keeping import check_kept, keeping
@@ -30,7 +30,6 @@ from ..store.store import Store
 from ..terminal import say
 from ..tracking import Experiment, Tracker, TrackingError
 from ..tracking.connection import local_database_holds
-from ..tracking.links import in_lines
 from ..tracking.summaries import conclude
 from .declaring import declare
 from .live import Live
@@ -127,7 +126,8 @@ def _run(
     if pending:
         with console.status("checking data, models and budgets"):
             splits = preflight(pending, replace(settings, device="cpu"))  # GPUs are for workers
-    executor = _executor(request, settings)
+    how = request.executor, settings, request.workers, request.timeout_s, request.slurm
+    executor = make_executor(*how)
     record_suite(plan, settings.plugins, store)  # now that no fault can be found before it runs
     with console.status("opening MLflow"):
         experiment = Experiment(store.root, plan.suite)
@@ -171,7 +171,7 @@ def _run(
             pending = keeping(among, request.keep, records, store, ahead)
             if not (pending := [one for one in pending if one.key not in tried]):
                 break
-            executor = _executor(request, settings)
+            executor = make_executor(*how)
         if made := tried & {one.key for one in records if one.status == "done"}:
             check_kept(made, store, console)
         ended = "FINISHED"
@@ -183,15 +183,12 @@ def _run(
             tracker.finish(ended, report, found)
             if found:
                 ui = f"bench ui --results {request.settings.results}"
-                say(console, f"to browse in MLflow: {ui}, and then\n{in_lines(experiment.links())}")
+                links = experiment.links().items()
+                lines = (f"\n  {what}:\n    {where}" for what, where in links)
+                say(console, f"to browse in MLflow: {ui}, and then{''.join(lines)}")
         except TrackingError as error:
             say(console, (f"MLflow: {error}", "yellow"))
     return records
-
-
-def _executor(request: Request, settings: Settings) -> Executor:
-    more = request.timeout_s, request.slurm
-    return make_executor(request.executor, settings, request.workers, *more)
 
 
 def _conclude(plan: Plan, store: Store, records: list[Record], console: Console) -> int:

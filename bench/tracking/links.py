@@ -9,7 +9,7 @@ hundred runs, and which ones must not hang on who did well.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
@@ -58,11 +58,6 @@ def latest_run(client: MlflowClient, experiment: str) -> Run | None:
     """The newest run of a suite; within `talking_to`."""
     found = client.search_runs([experiment], "tags.role = 'suite'", max_results=1)
     return found[0] if found else None
-
-
-def in_lines(links: Mapping[str, str]) -> str:
-    """As they are printed: a link on a line of its own, under what it shows."""
-    return "\n".join(f"  {what}:\n    {where}" for what, where in links.items())
 
 
 def view(experiment: str, condition: str, by: str = "mlflow.runName", **more: str) -> str:
