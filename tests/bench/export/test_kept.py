@@ -316,7 +316,10 @@ def test_networks_of_ours_are_rebuilt_where_this_project_is_not(tmp_path: Path) 
         check=True,
         timeout=300,
     )
-    assert done.stdout.splitlines() == [f"{name} 0.0" for name in names]
+    apart = dict(line.split() for line in done.stdout.splitlines())
+    assert [*apart] == names
+    # Of outputs around 1: where arrays lie in memory decides how float32 sums are rounded.
+    assert all(float(one) < 1e-5 for one in apart.values()), apart
 
 
 PLUGIN = """
