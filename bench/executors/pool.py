@@ -239,8 +239,9 @@ def work(
             return
         connection.send(Outcome())
         while (job := jobs.get()) is not None:
-            connection.send(perform(job, workspace))
-            jobs.task_done()
+            outcome = perform(job, workspace)
+            jobs.task_done()  # before the front hears of it, and may hang up
+            connection.send(outcome)
 
 
 def _listen(connection: Connection, jobs: Queue[Job | None]) -> None:
