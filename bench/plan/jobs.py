@@ -103,9 +103,8 @@ class BaseJob(_Job):
     # Its division into train and validation is another than that of other bases.
     own_split: bool = False
     code: str | None = None  # what stands for the code of a network that is none of ours
-    evaluation: Evaluation = field(
-        default_factory=Evaluation
-    )  # of it and of all that is made of it
+    # Of it, and of all that is made of it.
+    evaluation: Evaluation = field(default_factory=Evaluation)
 
     @cached_property
     def identity(self) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +16,7 @@ from suites.faults import no_such
 
 from ..errors import BenchError, fault
 from ..plan.outline import Outline
-from ..store.sealed import cannot_write, file_digests, read_json, write_json
+from ..store.sealed import cannot_write, file_digests, part_of, read_json, write_json
 from ..store.store import Store
 from ..terminal import say
 from .declaring import declared
@@ -52,19 +51,18 @@ def write_report(
         raise BenchError(f"--format: {no_such('format', unknown[0], FORMATS)}")
     found = finished(plan, store) if records is None else records
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".", suffix=".part") as part:
+        with part_of(folder) as part:
             page = build_report(
                 plan.suite,
                 found,
                 plan.expected,
-                Path(part),
+                part,
                 declarations=declared(plan, store),
                 formats=wanted,
                 figures=figures or None,
                 paper=paper,
             )
-            files = [one for one in Path(part).rglob("*") if one.is_file()]
+            files = [one for one in part.rglob("*") if one.is_file()]
             for file in sorted(files, key=page.__eq__):  # the page last
                 place = folder / file.relative_to(part)
                 place.parent.mkdir(exist_ok=True)

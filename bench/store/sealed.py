@@ -41,13 +41,23 @@ def write_atomically(path: Path, content: bytes) -> None:
 def _put_in_place(path: Path) -> Iterator[Path]:
     """Where to write a file of that name, which then takes its place."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".", suffix=".part") as folder:
-            whole = Path(folder) / path.name
+        with part_of(path.parent) as folder:
+            whole = folder / path.name
             yield whole
             whole.replace(path)
     except OSError as error:
         raise cannot_write(path, error) from error
+
+
+@contextmanager
+def part_of(folder: Path) -> Iterator[Path]:
+    """A folder in that one, made if need be, to write in first.
+
+    It goes afterwards; what a killed process leaves of it, with the next `Store.lock`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".", suffix=".part") as part:
+        yield Path(part)
 
 
 def cannot_write(path: Path, error: OSError) -> StoreError:

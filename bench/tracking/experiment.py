@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from reports.records import Record, content_key, is_key
 from suites import AnySuite, resolved
 
+from ..store.sealed import part_of
 from . import connection, fields
 from .links import PLACE, run_page, suite_links, view
 
@@ -87,8 +87,8 @@ class Experiment:
             run_id = info.run_id
             self._trials[record.key] = _Held(0, run_id, tags)
             self._log(run_id, metrics, params)
-            with tempfile.TemporaryDirectory(".part", ".", self.root) as folder:
-                file = Path(folder, "trial.json")
+            with part_of(self.root) as folder:
+                file = folder / "trial.json"
                 file.write_bytes(record.to_json())
                 # MLflow's client would ask for the run first, with all that it holds.
                 get_artifact_repository(info.artifact_uri, self.uri).log_artifact(str(file))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ import psutil
 from reports.records import Labels, Record, content_key
 from suites import AnySuite, resolved
 
-from ..store.sealed import file_digests
+from ..store.sealed import file_digests, part_of
 from ..store.store import Store
 from . import fields
 from .connection import runs_where, talking_to
@@ -66,11 +65,10 @@ class Tracker:
             name = fields.short(command, fields.NAME_LIMIT)
             self._run_id = client.create_run(experiment.id, None, tags, name).info.run_id
             client.log_batch(self._run_id, params=params)  # what was compared and how
-            # What is killed meanwhile leaves this to the next run in the folder.
-            with tempfile.TemporaryDirectory(".part", ".", experiment.root) as folder:
-                Path(folder, "suite.yaml").write_text(resolved(suite))
-                Path(folder, "provenance.json").write_text(json.dumps(dict(provenance), indent=2))
-                client.log_artifacts(self._run_id, folder)
+            with part_of(experiment.root) as folder:
+                (folder / "suite.yaml").write_text(resolved(suite))
+                (folder / "provenance.json").write_text(json.dumps(dict(provenance), indent=2))
+                client.log_artifacts(self._run_id, str(folder))
 
     def log(self, record: Record) -> None:
         """Log one trial; nothing happens where the store already holds it."""
