@@ -18,6 +18,7 @@ from suites.files import SuiteError
 from ..errors import SAID, BenchError, Interrupted, StoreError
 from ..plan.plugins import load_plugins
 from ..run.declaring import footing_of
+from ..run.packing import PACK, Pack, readable
 from ..run.reporting import compare_methods, finished, saying_damage, write_report
 from ..store.store import Store
 from ..terminal import console_for_people, plain, say
@@ -28,7 +29,9 @@ from .arguments import (
     DataRoot,
     Methods,
     Plugins,
+    ReadableResults,
     Results,
+    SuiteToRead,
     SuiteToRun,
     argument,
     names_in,
@@ -151,7 +154,7 @@ def run(
 
 
 @dataclass(frozen=True, kw_only=True)
-class _OneOrAll(ChosenSuite):
+class _OneOrAll(SuiteToRead):
     name: Annotated[str, argument("status.name")] = ""
 
 
@@ -176,14 +179,14 @@ def status(chosen: _OneOrAll, watch: Annotated[bool, option("status.watch")] = F
 
 @app.command()
 def explain(
-    trial: Annotated[list[str], argument("explain.trial")], results: Results = RESULTS
+    trial: Annotated[list[str], argument("explain.trial")], results: ReadableResults = RESULTS
 ) -> None:
     """Say what a trial is made of, what it took, what came of it, and how to run it alone."""
     from .explain import show_trial
 
-    store = Store(results)
+    store = Store(readable(results))
     with saying_damage(store, console):
-        show_trial(console, store, " ".join(trial))
+        show_trial(console, store, " ".join(trial), packed=results.suffix == PACK)
 
 
 @app.command()
@@ -197,7 +200,7 @@ def doctor(results: Results = RESULTS) -> None:
 @app.command()
 @takes_suite
 def report(
-    chosen: ChosenSuite,
+    chosen: SuiteToRead,
     out: Annotated[Path | None, option("report.out")] = None,
     format_: Annotated[str, option("report.format")] = "",
     figures: Annotated[str, option("report.figures")] = "",
@@ -212,6 +215,8 @@ def report(
     from ..tracking import sync as sync_records
 
     store, suite = Store(chosen.results), planned.suite
+    if out is None and (beside := chosen.beside_pack(suite.suite)):
+        out = beside / ("paper" if paper else "")
     with saying_damage(store, console):
         records = finished(planned, store)
         only = (names_in(format_), names_in(figures))
@@ -232,7 +237,7 @@ def report(
 
 
 @dataclass(frozen=True, kw_only=True)
-class _SuiteOfMethods(ChosenSuite):
+class _SuiteOfMethods(SuiteToRead):
     name: Annotated[str, option("compare.name")]
 
 
@@ -264,7 +269,7 @@ def claims(
     """Hold what the papers claim against the records of their suites."""
     from .claims import show_claims
 
-    show_claims(console, results, out)
+    show_claims(console, [*map(readable, results)], out)
 
 
 @app.command()
@@ -305,12 +310,40 @@ def export(
 
 @app.command()
 def pack(
-    results: Results = RESULTS, unpack: Annotated[bool, option("pack.unpack")] = False
+    what: Annotated[str, argument("pack.what")] = "",
+    results: Results = RESULTS,
+    out: Annotated[Path | None, option("pack.out")] = None,
+    lab: Annotated[str, option("pack.lab")] = "",
+    unpack: Annotated[bool, option("pack.unpack")] = False,
 ) -> None:
-    """Put all records of a results folder into one file; every verb reads them there as well."""
+    """Put a suite that was run into one file that travels; without a suite, all records of a
+    results folder into one file there, where every verb reads them as well."""
+    if (out or lab) and (unpack or not what):
+        raise typer.BadParameter("--out and --lab are of the file of a SUITE")
     store = Store(results)
+    if not what:
+        _pack_folder(store, unpack=unpack)
+    elif unpack:
+        packed = Pack.read(Path(what))
+        with store.lock(), saying_damage(store, console):
+            added, there = packed.unpack(store), len(packed.rows)
+        said = f"{counted(added, 'record')} of {packed.name} put into {results}"
+        say(console, f"{said}; {there - added} were there and stay as they are")
+    else:
+        path = out or Path(f"{what}{PACK}")
+        if path.suffix != PACK:
+            raise typer.BadParameter(f"--out {path}: the name of a pack ends in {PACK}")
+        with saying_damage(store, console):
+            packed = Pack.of_results(store, what, lab or path.stem)
+        packed.write(path)
+        size = path.stat().st_size / 1e6
+        say(console, f"{counted(len(packed.rows), 'record')} of {what} in {path}, {size:.2g} MB")
+
+
+def _pack_folder(store: Store, *, unpack: bool) -> None:
+    """All records of a results folder into one file there, or out of it."""
     if not store.record_keys():
-        raise BenchError(f"--results {results}: there are no records; make some with bench run")
+        raise BenchError(f"--results {store.root}: there are no records; make some with bench run")
     with store.lock(), saying_damage(store, console):
         where = store.unpack() if unpack else store.pack()
         say(console, f"{counted(len(store.record_keys()), 'record')} in {where}")

@@ -19,8 +19,10 @@ from ..store.store import Store
 from ..terminal import print_table, say
 
 
-def show_trial(console: Console, store: Store, wanted: str) -> None:
+def show_trial(console: Console, store: Store, wanted: str, *, packed: bool) -> None:
     """Tell of the trial whose key begins so, or whose name in a suite that was run has these words.
+
+    What is `packed` was made elsewhere: nothing that it stands on is here.
 
     Raises:
         BenchError: there is no such trial, or there are several.
@@ -47,6 +49,8 @@ def show_trial(console: Console, store: Store, wanted: str) -> None:
     say(console, (_name(labels), "bold"), f", of {labels.suite}")
     say(console, f"{key} stands for\n{yaml.safe_dump(of.identity, sort_keys=False)}")
     _show_record(console, record) if record else say(console, "not run yet")
+    if packed:
+        return
     if job is None:
         say(console, f"As it was, no suite here plans it: bench run FILE --trial {key[:12]}")
         return

@@ -1,0 +1,282 @@
+"""A suite's results as one file that travels: what a reader needs of them, and nothing else.
+
+A sealed zip archive, whose bytes follow from what is in it:
+
+pack.json          what it holds, who made that, and the SHA-256 of all other members
+suite.json         the suite as it was run last
+declared.json      what its analysis rests on
+records/LAB.json   the files of a lab's records one behind the other, in the order of the suite:
+                   a tenth of what they take as members of their own
+"""
+
+import atexit
+import hashlib
+import json
+import re
+import shutil
+import struct
+import tempfile
+import zipfile
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from lzma import LZMAError
+from pathlib import Path
+from typing import Any, Self
+
+from reports.declared import Declaration
+from reports.records import Labels, Record, RecordError, parse_record
+from reports.seal import check_file, seal_json, unseal
+from suites.faults import no_such
+from suites.section import slug
+
+from ..errors import BenchError, StoreError
+from ..plan.outline import Outline, Recorded, recorded_suites
+from ..store.pack import write_pack
+from ..store.sealed import write_json, write_large
+from ..store.store import Store
+from .declaring import declared
+
+PACK = ".pack"
+LARGEST = 4 << 30  # bytes of what a pack may hold
+Row = tuple[bytes, Record]  # a record with its file
+Lab = dict[str, Row]  # by key
+_OWN = ("started", "ended", "host", "base_sha256", "dataset_sha256")  # of single records
+_END = b"\n}\n"  # of a record's file, and nowhere in it
+_UNREADABLE = (
+    *(ValueError, KeyError, RuntimeError, EOFError, OverflowError),
+    *(LZMAError, struct.error, zipfile.BadZipFile),
+)
+
+
+@dataclass(frozen=True)
+class Pack:
+    """What several labs, or one, have found of a suite."""
+
+    recorded: Recorded
+    declarations: Sequence[Declaration]
+    labs: Mapping[str, Lab]
+
+    @classmethod
+    def of_results(cls, store: Store, name: str, lab: str) -> Self:
+        """A suite of a results folder; what is not known as another lab's is this `lab`'s.
+
+        Raises:
+            BenchError: no suite of that name was run there, or it has no records.
+        """
+        suites = recorded_suites(store)
+        if name not in suites:
+            raise BenchError(f"pack: {no_such(f'suite in {store.root}', name, suites)}")
+        recorded = suites[name].model_copy(update={"plugins": ()})  # paths of this machine
+        keys = {one.key for one in recorded.trials}
+
+        def rows(of: Store) -> Lab:
+            return {record.key: (file, record) for file, record in of.rows(keys)}
+
+        labs = {one.name: rows(Store(one)) for one in store.root.glob(f"{LABS}/*")}
+        known = {file for each in labs.values() for file, _ in each.values()}
+        own = {key: row for key, row in rows(store).items() if row[0] not in known}
+        if own:
+            labs[lab] = labs.get(lab, {}) | own
+        if not labs:
+            raise BenchError(f"pack: {name} has no records in {store.root}; first: bench run")
+        return cls(recorded, declared(recorded.outline, store), labs)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """A pack of which everything holds.
+
+        What is innermost is looked at first, so that a record that was edited is named.
+
+        Raises:
+            StoreError: it does not hold, or cannot be read.
+        """
+        try:
+            with zipfile.ZipFile(path) as archive:
+                if sum(one.file_size for one in archive.infolist()) > LARGEST:
+                    raise ValueError(f"it holds more than {LARGEST >> 30} GB")
+                members = {name: archive.read(name) for name in archive.namelist()}
+            recorded = Recorded.model_validate_json(members["suite.json"])
+            if recorded.plugins:  # files of this machine that a stranger could name
+                raise ValueError("suite.json names plugins, which do not travel")
+            trials = {one.key: one.labels for one in recorded.trials}
+            files = {Path(one).stem: one for one in members if one == _records(Path(one).stem)}
+            labs = {lab: _rows(members[name], trials) for lab, name in files.items()}
+            known = json.loads(members["declared.json"])
+            made = cls(recorded, [Declaration.model_validate(one) for one in known], labs)
+            about = json.loads(unseal(members.pop("pack.json"), "pack.json"))
+            for name in members.keys() | about["members"]:
+                if _sha256(members.get(name, b"")) != about["members"].get(name):
+                    raise ValueError(f"{name} is not what its SHA-256 in pack.json says")
+            if about["suite"] != made.name:
+                raise ValueError(f"pack.json is of another suite, {about['suite']}")
+            check_file(path, PACK)
+        except OSError as error:
+            raise StoreError(f"{path} cannot be read: {error.strerror}") from error
+        except _UNREADABLE as error:
+            raise StoreError(f"{path} is no whole pack of bench pack: {error}") from error
+        return made
+
+    @cached_property
+    def outline(self) -> Outline:
+        """The suite, and all trials of its plan."""
+        return self.recorded.outline
+
+    @property
+    def name(self) -> str:
+        """The suite's, which no path can hide in."""
+        return self.outline.suite.suite
+
+    @cached_property
+    def rows(self) -> Lab:
+        """The records that count, in the order of the suite: those of the first lab by name."""
+        found: Lab = {}
+        for lab in sorted(self.labs, reverse=True):
+            found |= self.labs[lab]
+        return self._in_order(found)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What it holds and who made that, in a few numbers and words."""
+        from reports.page.findings import provenance
+
+        records = [record for _, record in self.rows.values()]
+        ended, made_by = Counter(one.status for one in records), provenance(records)
+        missing = len(self.recorded.trials) - len(records)
+        costs = (one.costs for one in records if one.costs and one.costs.equal_to is None)
+        return {
+            "suite": self.name,
+            "trials": {**dict(sorted(ended.items())), "missing": missing},
+            "hours": round(sum(one.total_s for one in costs) / 3600, 2),  # of trials, not bases
+            "last_trial": max(made_by["ended"], default=""),
+            "labs": {lab: len(self.labs[lab]) for lab in sorted(self.labs)},
+            "made_by": {
+                what: sorted(values) for what, values in sorted(made_by.items()) if what not in _OWN
+            },
+        }
+
+    def write(self, path: Path) -> None:
+        """Write it, whole or not at all. Raises StoreError."""
+        known = [one.model_dump() for one in self.declarations]
+        members = {
+            "suite.json": self.recorded.model_dump_json(indent=1).encode(),
+            "declared.json": json.dumps(known, indent=1).encode(),
+        }
+        for lab, rows in sorted(self.labs.items()):
+            members[_records(lab)] = b"".join(file for file, _ in self._in_order(rows).values())
+        digests = {name: _sha256(content) for name, content in members.items()}
+        about = json.dumps({**self.about, "members": digests}, indent=1)
+
+        def fill(whole: Path) -> None:
+            with zipfile.ZipFile(whole, "w", zipfile.ZIP_LZMA) as archive:
+                sealed = seal_json(about, "pack.json")
+                for name, content in {"pack.json": sealed, **members}.items():
+                    info = zipfile.ZipInfo(name)  # of one date, whenever it is written
+                    info.external_attr = 0o644 << 16
+                    archive.writestr(info, content, zipfile.ZIP_LZMA)
+
+        write_large(path, fill, PACK)
+
+    def unpack(self, store: Store) -> int:
+        """Put it into a results folder, whose own records stay; returns how many were added.
+
+        Raises:
+            StoreError: another suite of that name was run there.
+        """
+        here, there = recorded_suites(store).get(self.name), self.recorded
+        if here and (why := unlike(here, there)):
+            raise StoreError(f"{store.root} has another {self.name}: {why}; give another --results")
+        added = _add(self.rows, store)
+        if len(self.labs) > 1:
+            for lab, rows in self.labs.items():
+                _add(rows, Store(store.path(LABS, lab)))
+        if here is None:
+            write_json(store.path("suites", self.name, ".json"), there.model_dump(mode="json"))
+        known = in_time([*declared(self.outline, store), *self.declarations])
+        if known:
+            content = {"declarations": [one.model_dump() for one in known]}
+            write_json(store.path("declared", self.name, ".json"), content)
+        return added
+
+    def _in_order(self, rows: Lab) -> Lab:
+        return {one.key: rows[one.key] for one in self.recorded.trials if one.key in rows}
+
+
+LABS = "labs"  # of a results folder: what each lab found, where a pack of several was unpacked
+
+
+@cache
+def opened(path: Path) -> Path:
+    """A pack as a results folder, which is gone when this process ends. Raises StoreError."""
+    pack = Pack.read(path)
+    folder = Path(tempfile.mkdtemp(prefix="bench-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    pack.unpack(Store(folder / path.stem))
+    return folder / path.stem
+
+
+def readable(results: Path) -> Path:
+    """The results folder that a verb reads, which may be given as a pack. Raises StoreError."""
+    return opened(results) if results.suffix == PACK else results
+
+
+def unlike(one: Recorded, other: Recorded) -> str:
+    """What differs between two suites of one name, as a part of a sentence; "" where nothing."""
+    lines = zip(one.suite.splitlines(), other.suite.splitlines(), strict=False)
+    if one.suite != other.suite:
+        first = next((f"{a.strip()!r} and {b.strip()!r}" for a, b in lines if a != b), "its length")
+        return f"its file says something else ({first})"
+    mine, theirs = ({each.key: each.labels for each in of.trials} for of in (one, other))
+    alone = [labels.brief for key, labels in mine.items() if key not in theirs]
+    if mine.keys() != theirs.keys():
+        return (
+            f"{len(alone)} of {len(mine)} trials have other keys, so other code or data made them "
+            f"({(alone or ['more trials'])[0]})"
+        )
+    return ""
+
+
+def in_time(declarations: Iterable[Declaration]) -> list[Declaration]:
+    """Each once, by date."""
+    once = {one.model_dump_json(): one for one in declarations}
+    return sorted(once.values(), key=lambda one: one.date)
+
+
+def _records(lab: str) -> str:
+    return f"records/{slug(lab)}.json"
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _rows(content: bytes, trials: Mapping[str, Labels]) -> Lab:
+    """A lab's records, each held against its seal, its key and itself. Raises ValueError."""
+    rows: Lab = {}
+    *files, rest = content.split(_END)
+    if rest:
+        raise ValueError(f"its records end in the midst of one, after {len(files)}")
+    for file in (one + _END for one in files):
+        found = re.search(rb'"key": "([0-9a-f]{64})"', file[:200])
+        key = found[1].decode() if found else "without a key"
+        if key not in trials or key in rows:
+            raise ValueError(f"record {key}: it is none of the suite's trials, or there twice")
+        of = trials[key]
+        name = f"record {key[:12]} ({of.brief} · base {of.base} · repeat {of.repeat})"
+        record = parse_record(file, name, key)
+        if made := record.measurements:
+            for accuracy in (made.pruned, made.dense) if record.metric.counts else ():
+                right = accuracy.top1 * (made.test_images or 0)
+                if abs(right - round(right)) > 1e-3:
+                    raise RecordError(f"{name}: {right:.3f} of its test images are right; edited")
+        rows[key] = file, record
+    return rows
+
+
+def _add(rows: Lab, store: Store) -> int:
+    """Put those into a folder that it lacks; returns how many."""
+    new = rows.keys() - store.record_keys()
+    if new:
+        write_pack(store.root / "packs", ((key, rows[key][0]) for key in rows if key in new))
+    return len(new)
