@@ -218,17 +218,11 @@ class SuiteToRead(ChosenSuite):
 
     def __post_init__(self) -> None:
         pack = Path(self.name) if self.name.endswith(PACK) else self.results
-        if pack.suffix != PACK:
-            return
-        folder = opened(pack)
-        (suite,) = recorded_suites(Store(folder))
-        name = suite if self.name in ("", str(pack)) else self.name
-        for field_, value in {"name": name, "results": folder, "pack": pack}.items():
-            object.__setattr__(self, field_, value)
-
-    def beside_pack(self, suite: str) -> Path | None:
-        """Where the report of a pack goes; None of a results folder."""
-        return self.pack and self.pack.with_name(suite)
+        if pack.suffix == PACK:
+            folder = opened(pack)
+            (only,) = recorded_suites(Store(folder))
+            name = only if self.name in ("", str(pack)) else self.name
+            vars(self).update(name=name, results=folder, pack=pack)
 
 
 @dataclass(frozen=True, kw_only=True)

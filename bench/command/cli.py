@@ -215,8 +215,8 @@ def report(
     from ..tracking import sync as sync_records
 
     store, suite = Store(chosen.results), planned.suite
-    if out is None and (beside := chosen.beside_pack(suite.suite)):
-        out = beside / ("paper" if paper else "")
+    if out is None and chosen.pack:
+        out = chosen.pack.with_name(suite.suite) / ("paper" if paper else "")
     with saying_damage(store, console):
         records = finished(planned, store)
         only = (names_in(format_), names_in(figures))

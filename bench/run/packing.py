@@ -18,9 +18,9 @@ import struct
 import tempfile
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache, cached_property
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 from lzma import LZMAError
 from pathlib import Path
 from typing import Any, Self
@@ -32,7 +32,7 @@ from suites.faults import no_such
 from suites.section import slug
 
 from ..errors import BenchError, StoreError
-from ..plan.outline import Outline, Recorded, recorded_suites
+from ..plan.outline import LABS, Outline, Recorded, recorded_suites
 from ..store.pack import write_pack
 from ..store.sealed import write_json, write_large
 from ..store.store import Store
@@ -40,9 +40,8 @@ from .declaring import declared
 
 PACK = ".pack"
 LARGEST = 4 << 30  # bytes of what a pack may hold
-Row = tuple[bytes, Record]  # a record with its file
-Lab = dict[str, Row]  # by key
-_OWN = ("started", "ended", "host", "base_sha256", "dataset_sha256")  # of single records
+Lab = dict[str, tuple[bytes, Record]]  # records with their files, by key
+_OF_ONE = ("started", "ended", "host", "base_sha256", "dataset_sha256")  # of single records
 _END = b"\n}\n"  # of a record's file, and nowhere in it
 _UNREADABLE = (
     *(ValueError, KeyError, RuntimeError, EOFError, OverflowError),
@@ -52,15 +51,16 @@ _UNREADABLE = (
 
 @dataclass(frozen=True)
 class Pack:
-    """What several labs, or one, have found of a suite."""
+    """What one lab or several have found of a suite."""
 
     recorded: Recorded
+    outline: Outline
     declarations: Sequence[Declaration]
     labs: Mapping[str, Lab]
 
     @classmethod
     def of_results(cls, store: Store, name: str, lab: str) -> Self:
-        """A suite of a results folder; what is not known as another lab's is this `lab`'s.
+        """A suite of a results folder; what no lab is known to have found is this `lab`'s.
 
         Raises:
             BenchError: no suite of that name was run there, or it has no records.
@@ -71,17 +71,18 @@ class Pack:
         recorded = suites[name].model_copy(update={"plugins": ()})  # paths of this machine
         keys = {one.key for one in recorded.trials}
 
-        def rows(of: Store) -> Lab:
-            return {record.key: (file, record) for file, record in of.rows(keys)}
+        def found(there: Store) -> Lab:
+            return {record.key: (file, record) for file, record in there.rows(keys)}
 
-        labs = {one.name: rows(Store(one)) for one in store.root.glob(f"{LABS}/*")}
+        labs = {one.name: found(Store(one)) for one in store.root.glob(f"{LABS}/*")}
         known = {file for each in labs.values() for file, _ in each.values()}
-        own = {key: row for key, row in rows(store).items() if row[0] not in known}
+        own = {key: row for key, row in found(store).items() if row[0] not in known}
         if own:
-            labs[lab] = labs.get(lab, {}) | own
-        if not labs:
+            labs[slug(lab)] = labs.get(slug(lab), {}) | own
+        if not any(labs.values()):
             raise BenchError(f"pack: {name} has no records in {store.root}; first: bench run")
-        return cls(recorded, declared(recorded.outline, store), labs)
+        outline = recorded.outline
+        return cls(recorded, outline, declared(outline, store), labs)
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -98,62 +99,50 @@ class Pack:
                     raise ValueError(f"it holds more than {LARGEST >> 30} GB")
                 members = {name: archive.read(name) for name in archive.namelist()}
             recorded = Recorded.model_validate_json(members["suite.json"])
-            if recorded.plugins:  # files of this machine that a stranger could name
+            if recorded.plugins:  # files of the reader's machine, which would be run
                 raise ValueError("suite.json names plugins, which do not travel")
             trials = {one.key: one.labels for one in recorded.trials}
-            files = {Path(one).stem: one for one in members if one == _records(Path(one).stem)}
-            labs = {lab: _rows(members[name], trials) for lab, name in files.items()}
+            files = {Path(one).stem: one for one in members if one == _member(Path(one).stem)}
+            labs = {lab: _parsed(members[name], trials) for lab, name in files.items()}
             known = json.loads(members["declared.json"])
-            made = cls(recorded, [Declaration.model_validate(one) for one in known], labs)
+            declarations = [Declaration.model_validate(one) for one in known]
             about = json.loads(unseal(members.pop("pack.json"), "pack.json"))
             for name in members.keys() | about["members"]:
                 if _sha256(members.get(name, b"")) != about["members"].get(name):
                     raise ValueError(f"{name} is not what its SHA-256 in pack.json says")
-            if about["suite"] != made.name:
-                raise ValueError(f"pack.json is of another suite, {about['suite']}")
             check_file(path, PACK)
+            return cls(recorded, recorded.outline, declarations, labs)
         except OSError as error:
             raise StoreError(f"{path} cannot be read: {error.strerror}") from error
         except _UNREADABLE as error:
             raise StoreError(f"{path} is no whole pack of bench pack: {error}") from error
-        return made
-
-    @cached_property
-    def outline(self) -> Outline:
-        """The suite, and all trials of its plan."""
-        return self.recorded.outline
 
     @property
     def name(self) -> str:
-        """The suite's, which no path can hide in."""
+        """The suite's, in which no path can hide."""
         return self.outline.suite.suite
 
-    @cached_property
-    def rows(self) -> Lab:
-        """The records that count, in the order of the suite: those of the first lab by name."""
-        found: Lab = {}
-        for lab in sorted(self.labs, reverse=True):
-            found |= self.labs[lab]
-        return self._in_order(found)
-
     @property
+    def rows(self) -> Lab:
+        """Of every trial the record that counts: that of the first lab by name."""
+        labs = [self.labs[lab] for lab in sorted(self.labs, reverse=True)]
+        return {key: row for lab in labs for key, row in lab.items()}
+
     def about(self) -> dict[str, Any]:
         """What it holds and who made that, in a few numbers and words."""
-        from reports.page.findings import provenance
+        from reports.page.findings import provenance  # loads pandas
 
         records = [record for _, record in self.rows.values()]
         ended, made_by = Counter(one.status for one in records), provenance(records)
-        missing = len(self.recorded.trials) - len(records)
         costs = (one.costs for one in records if one.costs and one.costs.equal_to is None)
+        missing = len(self.outline.trials) - len(records)
         return {
             "suite": self.name,
             "trials": {**dict(sorted(ended.items())), "missing": missing},
             "hours": round(sum(one.total_s for one in costs) / 3600, 2),  # of trials, not bases
             "last_trial": max(made_by["ended"], default=""),
-            "labs": {lab: len(self.labs[lab]) for lab in sorted(self.labs)},
-            "made_by": {
-                what: sorted(values) for what, values in sorted(made_by.items()) if what not in _OWN
-            },
+            "labs": {lab: len(rows) for lab, rows in sorted(self.labs.items())},
+            "made_by": {one: sorted(made_by[one]) for one in sorted(made_by.keys() - {*_OF_ONE})},
         }
 
     def write(self, path: Path) -> None:
@@ -164,9 +153,10 @@ class Pack:
             "declared.json": json.dumps(known, indent=1).encode(),
         }
         for lab, rows in sorted(self.labs.items()):
-            members[_records(lab)] = b"".join(file for file, _ in self._in_order(rows).values())
+            files = (rows[one.key][0] for one in self.recorded.trials if one.key in rows)
+            members[_member(lab)] = b"".join(files)
         digests = {name: _sha256(content) for name, content in members.items()}
-        about = json.dumps({**self.about, "members": digests}, indent=1)
+        about = json.dumps({**self.about(), "members": digests}, indent=1)
 
         def fill(whole: Path) -> None:
             with zipfile.ZipFile(whole, "w", zipfile.ZIP_LZMA) as archive:
@@ -181,36 +171,48 @@ class Pack:
     def unpack(self, store: Store) -> int:
         """Put it into a results folder, whose own records stay; returns how many were added.
 
+        Who has found what is kept beside, where there is more than one to be told apart.
+
         Raises:
             StoreError: another suite of that name was run there.
         """
-        here, there = recorded_suites(store).get(self.name), self.recorded
-        if here and (why := unlike(here, there)):
-            raise StoreError(f"{store.root} has another {self.name}: {why}; give another --results")
-        added = _add(self.rows, store)
-        if len(self.labs) > 1:
+        here = recorded_suites(store).get(self.name)
+        if here and (why := _unlike(here, self.recorded)):
+            raise StoreError(f"there is another {self.name} in {store.root}: {why}")
+        if len(self.labs) > 1 or store.record_keys():
             for lab, rows in self.labs.items():
                 _add(rows, Store(store.path(LABS, lab)))
         if here is None:
-            write_json(store.path("suites", self.name, ".json"), there.model_dump(mode="json"))
-        known = in_time([*declared(self.outline, store), *self.declarations])
-        if known:
+            content = self.recorded.model_dump(mode="json")
+            write_json(store.path("suites", self.name, ".json"), content)
+        if known := _in_time([*declared(self.outline, store), *self.declarations]):
             content = {"declarations": [one.model_dump() for one in known]}
             write_json(store.path("declared", self.name, ".json"), content)
-        return added
+        return _add(self.rows, store)
 
-    def _in_order(self, rows: Lab) -> Lab:
-        return {one.key: rows[one.key] for one in self.recorded.trials if one.key in rows}
-
-
-LABS = "labs"  # of a results folder: what each lab found, where a pack of several was unpacked
+    def joined(self, other: Self) -> Self:
+        """With what others have found of the same suite. Raises BenchError: it is another suite, or
+        one lab has two records of a trial."""
+        if why := _unlike(self.recorded, other.recorded):
+            raise BenchError(f"merge: these are not of one suite, {self.name}: {why}")
+        labs = dict(self.labs)
+        for lab, rows in other.labs.items():
+            mine = labs.get(lab, {})
+            if twice := [key for key in mine.keys() & rows.keys() if mine[key] != rows[key]]:
+                said = f"lab {lab} has two records of {len(twice)} trials, as of {min(twice)[:12]}"
+                raise BenchError(f"merge: {said}; name who made each: bench pack --lab NAME")
+            labs[lab] = mine | rows
+        return replace(
+            max(self, other, key=lambda one: one.recorded.date),
+            declarations=_in_time([*self.declarations, *other.declarations]),
+            labs=labs,
+        )
 
 
 @cache
 def opened(path: Path) -> Path:
     """A pack as a results folder, which is gone when this process ends. Raises StoreError."""
-    pack = Pack.read(path)
-    folder = Path(tempfile.mkdtemp(prefix="bench-"))
+    pack, folder = Pack.read(path), Path(tempfile.mkdtemp(prefix="bench-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     pack.unpack(Store(folder / path.stem))
     return folder / path.stem
@@ -221,29 +223,12 @@ def readable(results: Path) -> Path:
     return opened(results) if results.suffix == PACK else results
 
 
-def unlike(one: Recorded, other: Recorded) -> str:
-    """What differs between two suites of one name, as a part of a sentence; "" where nothing."""
-    lines = zip(one.suite.splitlines(), other.suite.splitlines(), strict=False)
-    if one.suite != other.suite:
-        first = next((f"{a.strip()!r} and {b.strip()!r}" for a, b in lines if a != b), "its length")
-        return f"its file says something else ({first})"
-    mine, theirs = ({each.key: each.labels for each in of.trials} for of in (one, other))
-    alone = [labels.brief for key, labels in mine.items() if key not in theirs]
-    if mine.keys() != theirs.keys():
-        return (
-            f"{len(alone)} of {len(mine)} trials have other keys, so other code or data made them "
-            f"({(alone or ['more trials'])[0]})"
-        )
-    return ""
+def _in_time(declarations: Sequence[Declaration]) -> list[Declaration]:
+    by_date = {one.date: one for one in declarations}
+    return [by_date[date] for date in sorted(by_date)]
 
 
-def in_time(declarations: Iterable[Declaration]) -> list[Declaration]:
-    """Each once, by date."""
-    once = {one.model_dump_json(): one for one in declarations}
-    return sorted(once.values(), key=lambda one: one.date)
-
-
-def _records(lab: str) -> str:
+def _member(lab: str) -> str:
     return f"records/{slug(lab)}.json"
 
 
@@ -251,7 +236,7 @@ def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _rows(content: bytes, trials: Mapping[str, Labels]) -> Lab:
+def _parsed(content: bytes, trials: Mapping[str, Labels]) -> Lab:
     """A lab's records, each held against its seal, its key and itself. Raises ValueError."""
     rows: Lab = {}
     *files, rest = content.split(_END)
@@ -265,13 +250,24 @@ def _rows(content: bytes, trials: Mapping[str, Labels]) -> Lab:
         of = trials[key]
         name = f"record {key[:12]} ({of.brief} · base {of.base} · repeat {of.repeat})"
         record = parse_record(file, name, key)
-        if made := record.measurements:
-            for accuracy in (made.pruned, made.dense) if record.metric.counts else ():
-                right = accuracy.top1 * (made.test_images or 0)
-                if abs(right - round(right)) > 1e-3:
-                    raise RecordError(f"{name}: {right:.3f} of its test images are right; edited")
+        made = record.measurements
+        for accuracy in (made.pruned, made.dense) if made and record.metric.counts else ():
+            right = accuracy.top1 * (made.test_images or 0)
+            if abs(right - round(right)) > 1e-3:
+                raise RecordError(f"{name}: {right:.3f} of its test images are right; edited")
         rows[key] = file, record
     return rows
+
+
+def _unlike(one: Recorded, other: Recorded) -> str:
+    """What differs between two suites of one name; empty where nothing does."""
+    if changed := [line for line in one.suite.split("\n") if line not in other.suite.split("\n")]:
+        return f"its file says something else ({changed[0].strip()})"
+    theirs = {trial.key for trial in other.trials}
+    apart = [trial.labels.brief for trial in one.trials if trial.key not in theirs]
+    if apart or len(theirs) != len(one.trials):
+        return f"{len(apart)} trials have other keys, of other code or data ({apart[:1]})"
+    return ""
 
 
 def _add(rows: Lab, store: Store) -> int:
