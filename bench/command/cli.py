@@ -5,12 +5,14 @@ import os
 import signal
 import sys
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from criteria.errors import CriteriaError
+from reports.analysis.labs import shared
 from reports.formats import counted
 from suites.faults import printable
 from suites.files import SuiteError
@@ -347,6 +349,42 @@ def _pack_folder(store: Store, *, unpack: bool) -> None:
     with store.lock(), saying_damage(store, console):
         where = store.unpack() if unpack else store.pack()
         say(console, f"{counted(len(store.record_keys()), 'record')} in {where}")
+
+
+@app.command()
+def merge(
+    packs: Annotated[list[Path], argument("merge.packs")],
+    out: Annotated[Path, option("merge.out")],
+) -> None:
+    """Join packs of one suite; what labs found differently of a trial is shown, and kept."""
+    whole = reduce(Pack.joined, map(Pack.read, packs))
+    whole.write(out)
+    both = shared(whole.by_lab)
+    apart = [str(one) for one in both if one.differences]
+    done = f"{counted(len(whole.rows), 'record')} of {whole.name} in {out}"
+    say(console, f"{done}; {counted(len(both), 'trial')} run by several, {len(apart)} otherwise")
+    for one in apart:
+        say(console, ("otherwise:", "yellow"), f" {one}")
+
+
+@app.command()
+def verify(
+    pack: Annotated[Path, argument("verify.pack")],
+    sample: Annotated[int, option("verify.sample")] = 5,
+    seed: Annotated[int, option("verify.seed")] = 0,
+    data_root: DataRoot = DATA,
+    plugin: Plugins = [],  # noqa: B006
+) -> None:
+    """Check a pack, and run some of its trials again from scratch: do they find the same?"""
+    whole = Pack.read(pack)
+    held = f"every digest and key of {counted(len(whole.rows), 'record')} of {whole.name} holds"
+    say(console, held)
+
+    from ..run.verifying import differing
+
+    load_plugins(plugin)
+    files = tuple(path.resolve() for path in plugin)
+    raise typer.Exit(differing(whole, sample, seed, data_root.resolve(), files, console) > 0)
 
 
 @app.command()

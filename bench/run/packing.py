@@ -72,7 +72,8 @@ class Pack:
         keys = {one.key for one in recorded.trials}
 
         def found(there: Store) -> Lab:
-            return {record.key: (file, record) for file, record in there.rows(keys)}
+            rows = reversed([*there.rows(keys)])  # of a key the first counts
+            return {record.key: (file, record) for file, record in rows}
 
         labs = {one.name: found(Store(one)) for one in store.root.glob(f"{LABS}/*")}
         known = {file for each in labs.values() for file, _ in each.values()}
@@ -127,6 +128,15 @@ class Pack:
         """Of every trial the record that counts: that of the first lab by name."""
         labs = [self.labs[lab] for lab in sorted(self.labs, reverse=True)]
         return {key: row for lab in labs for key, row in lab.items()}
+
+    @property
+    def by_lab(self) -> dict[str, list[Record]]:
+        """All that each has found, under the suite's own names."""
+        names = {one.key: one.labels for one in self.outline.trials}
+        return {
+            lab: [row.model_copy(update={"labels": names[key]}) for key, (_, row) in rows.items()]
+            for lab, rows in self.labs.items()
+        }
 
     def about(self) -> dict[str, Any]:
         """What it holds and who made that, in a few numbers and words."""
@@ -250,11 +260,11 @@ def _parsed(content: bytes, trials: Mapping[str, Labels]) -> Lab:
         of = trials[key]
         name = f"record {key[:12]} ({of.brief} · base {of.base} · repeat {of.repeat})"
         record = parse_record(file, name, key)
-        made = record.measurements
-        for accuracy in (made.pruned, made.dense) if made and record.metric.counts else ():
-            right = accuracy.top1 * (made.test_images or 0)
-            if abs(right - round(right)) > 1e-3:
-                raise RecordError(f"{name}: {right:.3f} of its test images are right; edited")
+        if (made := record.measurements) and record.metric.counts:
+            for share in (made.pruned.top1, made.dense.top1):
+                right = share * (made.test_images or 0)
+                if abs(right - round(right)) > 1e-3:
+                    raise RecordError(f"{name}: {right:.3f} of its test images are right; edited")
         rows[key] = file, record
     return rows
 
