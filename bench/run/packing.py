@@ -20,7 +20,6 @@ import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from lzma import LZMAError
 from pathlib import Path
 from typing import Any, Self
@@ -219,7 +218,6 @@ class Pack:
         )
 
 
-@cache
 def opened(path: Path) -> Path:
     """A pack as a results folder, which is gone when this process ends. Raises StoreError."""
     pack, folder = Pack.read(path), Path(tempfile.mkdtemp(prefix="bench-"))
