@@ -387,6 +387,17 @@ def verify(
     raise typer.Exit(differing(whole, sample, seed, data_root.resolve(), files, console) > 0)
 
 
+@app.command(name="results")
+def results_(
+    places: Annotated[list[Path], argument("results.places")],
+    out: Annotated[Path, option("results.out")],
+) -> None:
+    """Write a static site over packs: suites, methods over them, and each report a click away."""
+    from .site import write_site
+
+    say(console, f"site: {write_site(places, out)}")
+
+
 @app.command()
 def pull(
     suite: Annotated[str, argument("pull.suite")],
