@@ -4,6 +4,8 @@ from math import ceil, sqrt
 
 from suites import FidelitySuite, Suite, SuiteError
 
+from ..errors import fault
+
 
 def looks_asked(suite: Suite | FidelitySuite, cap: int | None) -> list[int]:
     """A suite's own looks; else at its bases (three at least), at the cap, and between the two.
@@ -20,10 +22,7 @@ def looks_asked(suite: Suite | FidelitySuite, cap: int | None) -> list[int]:
     if isinstance(suite, FidelitySuite):
         raise SuiteError(f"--until-decided: {suite.suite} is of kind fidelity, which tests nothing")
     if suite.analysis.looks and cap is not None:
-        raise SuiteError(
-            f"--cap {cap}: {suite.suite} declares its looks, analysis.looks = "
-            f"{suite.analysis.looks}; change these and bases, or leave --cap out"
-        )
+        raise SuiteError(fault("looks_of_its_own", cap=cap, suite=suite))
     first = max(suite.bases, FEWEST_BASES)
     cap = 2 * first if cap is None else cap
     if cap <= first:

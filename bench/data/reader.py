@@ -13,7 +13,7 @@ from suites.faults import explained
 from suites.files import read_yaml
 from suites.problem import DatasetSpec
 
-from ..errors import BenchError, DataError
+from ..errors import BenchError, DataError, fault
 from .images import Images, Normalization
 
 NORMALIZATIONS = TypeAdapter(dict[str, Normalization]).validate_python(
@@ -94,10 +94,8 @@ def normalization(spec: DatasetSpec, default: str | Normalization, channels: int
     name = spec.normalize or default
     normalize = NORMALIZATIONS[name] if isinstance(name, str) else name
     if len(normalize.mean) not in (1, channels):
-        raise DataError(
-            f"{spec.name}: normalize: {name} is for {len(normalize.mean)} channels, the images "
-            f"have {channels}; leave it out, or say none"
-        )
+        its = {"normalize": name, "its": len(normalize.mean), "channels": channels}
+        raise DataError(fault("other_channels", name=spec.name, **its))
     return normalize
 
 

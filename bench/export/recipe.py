@@ -24,7 +24,7 @@ from criteria.network.given import copied
 from criteria.source import closure
 from reports.seal import Unsealed, seal_json, unseal
 
-from ..errors import ExportError, needed
+from ..errors import ExportError, fault, needed
 from ..store.sealed import file_sha256
 from .runtimes import bound, outputs, resized, written
 
@@ -144,10 +144,9 @@ def kept(folder: Path, model: nn.Module | None = None) -> nn.Module:
     gone = tuple(f"{name}." for name in recipe["gone"])
     for name in {**then, **now}:
         if now.get(name) != then.get(name) and not f"{name}.".startswith(gone):
-            raise ExportError(
-                f"{folder} holds another network than this {class_of(model)}, whose {name} is "
-                f"{now.get(name, 'missing')}: it was {then.get(name, 'missing')} before pruning"
-            )
+            shapes = {"now": now.get(name, "missing"), "then": then.get(name, "missing")}
+            its = class_of(model)
+            raise ExportError(fault("kept_of_other", folder=folder, its=its, name=name, **shapes))
     return _rebuilt(folder, recipe, model)
 
 
@@ -236,10 +235,7 @@ def _plain(value: Any) -> bool:
 def _constructed(folder: Path, recipe: Mapping[str, Any]) -> nn.Module:
     how = recipe["constructor"]
     if how is None:
-        raise ExportError(
-            f"{folder}: how to build a {recipe['class']} is not known; give the unpruned network: "
-            "bench.load(path, model=...)"
-        )
+        raise ExportError(fault("no_constructor", folder=folder, recipe=recipe))
     code = runpy.run_path(str(REBUILD))
     try:
         # Of what a constructor draws or registers nothing is kept.
@@ -260,10 +256,8 @@ def _rebuilt(folder: Path, recipe: Mapping[str, Any], model: nn.Module | None) -
     found = outputs(made, inputs)
     difference = apart(then, [one.flatten()[:FIRST] for one in found])
     if difference > bound(found):
-        raise ExportError(
-            f"{folder}: rebuilt, this {class_of(made)} computes something else than the kept one, "
-            f"by {difference:.1e} of its outputs' size; has its code changed?"
-        )
+        its = class_of(made)
+        raise ExportError(fault("rebuilt_other", folder=folder, its=its, difference=difference))
     return made
 
 

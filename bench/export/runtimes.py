@@ -18,7 +18,7 @@ from criteria.network.cut import apart
 from criteria.network.given import tensors
 from criteria.network.modes import evaluated
 
-from ..errors import ExportError, StoreError, needed
+from ..errors import ExportError, StoreError, fault, needed
 from ..store.sealed import write_atomically
 
 Run = Callable[..., list[Tensor]]  # positional arguments -> all tensors of the output
@@ -109,10 +109,7 @@ def checked(
         largest = max(largest, apart(ours, run(*given)))
     if largest > bound(ours):
         file.unlink()
-        raise ExportError(
-            f"{file.name} was not kept: its outputs differ from torch's by {largest:.1e} of "
-            "their size"
-        )
+        raise ExportError(fault("other_outputs", file=file.name, largest=largest))
     return Written(file, largest, run, opset)
 
 

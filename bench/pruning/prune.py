@@ -164,10 +164,8 @@ def prune(
     ):
         raise BenchError(f"{criterion} {why}")
     if schedule not in get_args(Shape) or not isinstance(steps, int) or steps < 1:
-        raise BenchError(
-            f"schedule {schedule!r} of {steps!r} steps: it is one of {', '.join(get_args(Shape))}, "
-            "of a whole number of steps, at least 1"
-        )
+        known = ", ".join(get_args(Shape))
+        raise BenchError(fault("no_schedule", schedule=schedule, steps=steps, known=known))
     stops = None if steps == 1 else Schedule(steps, schedule)
     ignored = listed(ignored)
     generator = generator or torch.Generator().manual_seed(0)
@@ -178,13 +176,10 @@ def prune(
         values, _ = score_alone(now, create(criterion, groups, options, generator), held, loss)
         if constant := unranked(groups, values):
             more = ", ..." if len(constant) > 3 else ""
-            warnings.warn(
-                f"{criterion} gives all units of a group the same score, in {len(constant)} of "
-                f"{len(groups)} groups ({', '.join(constant[:3])}{more}); which of them leave is "
-                "decided by their place alone. An untrained network, or one whose last layer is "
-                "zero, gives such scores.",
-                stacklevel=2,
-            )
+            which = {"constant": len(constant), "groups": len(groups)}
+            roots = ", ".join(constant[:3]) + more
+            said = fault("one_score", criterion=criterion, roots=roots, **which)
+            warnings.warn(said, stacklevel=2)
         return values
 
     if axis == "weights":
@@ -270,10 +265,8 @@ def shares(budget: Mapping[str, float]) -> tuple[Axis, float]:
         raise InfeasibleBudget(f"budget {axis} = {value!r}: expected a number")
     share = 1 / value if axis == "speedup" and value > 0 else value
     if not 0 < share <= 1:
-        raise InfeasibleBudget(
-            f"budget {axis} = {value}: "
-            + ("a speed-up is at least 1" if axis == "speedup" else "a share is in (0, 1]")
-        )
+        allowed = "a speed-up is at least 1" if axis == "speedup" else "a share is in (0, 1]"
+        raise InfeasibleBudget(f"budget {axis} = {value}: {allowed}")
     return ("macs" if axis == "speedup" else axis), share
 
 

@@ -239,10 +239,8 @@ class Workspace:
         if wanted is None:
             return []
         if wanted.images > len(data.train):
-            raise DataError(
-                f"calibration.images = {wanted.images}, but {data.name} has only "
-                f"{len(data.train)} training samples"
-            )
+            there = {"name": data.name, "there": len(data.train)}
+            raise DataError(fault("calibration", asked=wanted.images, **there))
         order = torch.randperm(len(data.train), generator=generator("calibration", **at.axes))
         batches = data.train.batches(
             wanted.batch_size,

@@ -18,6 +18,7 @@ from reports.records import Epoch
 from suites import Recipe
 
 from ..data.datasets import Dataset
+from ..errors import fault
 from ..store.weights import Checkpoint
 from .measure import evaluate
 from .mixing import Mixing
@@ -239,10 +240,7 @@ class _Run:
     def _end_epoch(self) -> None:
         loss = float(self.loss)
         if not math.isfinite(loss):
-            raise FloatingPointError(
-                f"the training loss is {loss}: the recipe's learning rate "
-                f"{self.recipe.learning_rate} is too high for this network"
-            )
+            raise FloatingPointError(fault("training_loss", loss=loss, recipe=self.recipe))
         if not self.seen:
             return  # the rider had nothing to do
         self.rider.after_epoch(len(self.history))
