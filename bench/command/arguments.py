@@ -74,9 +74,6 @@ class ChosenSuite:
         """What was run last under this name; with options, what its file plans.
 
         Says what of it is other than a reader may think: see docs/suites.md.
-
-        Raises:
-            SuiteError, PlanError, CriteriaError, StoreError: as `plan`.
         """
         recorded = self._recorded.get(self.name)
         if recorded is None or self.overrides or self.scale or self.smoke or self.plugins:
@@ -106,9 +103,6 @@ class ChosenSuite:
     def plan(self, console: Console, trial: str = "") -> Plan:
         """The suite's plan, from its file; from its record where there is no file of that name, or
         where one `trial` of it is wanted as it was run.
-
-        Raises:
-            SuiteError, PlanError, CriteriaError: faults of the suite, a plugin or a name.
         """
         options = self.overrides or self.scale or self.smoke
         recorded = self._recorded.get(self.name) if trial and not options else None

@@ -57,11 +57,7 @@ def show_network(
     shape: tuple[int, int, int],
     task: str = "classification",
 ) -> None:
-    """Say what can be pruned of a model for data of so many classes, channels and pixels a side.
-
-    Raises:
-        BenchError, CriteriaError: it cannot be built or traced, or is not cut rightly.
-    """
+    """Say what can be pruned of a model for data of so many classes, channels and pixels a side."""
     with console.status(plain(f"building {name}")):
         from ..conformance.network import built, facts, unscored
 

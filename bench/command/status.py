@@ -11,11 +11,7 @@ from ..terminal import print_table, say
 
 
 def show_status(console: Console, planned: Outline, store: Store) -> None:
-    """How far each method has come, and the failures with their reasons.
-
-    Raises:
-        BenchError: nothing of the suite has been recorded there.
-    """
+    """How far each method has come, and the failures with their reasons."""
     records = finished(planned, store)
     needed, course = planned.needed(records)
     keys = {trial.key for trial in needed.trials}

@@ -51,9 +51,6 @@ def from_transformers(spec: ModelSpec, shape: Mapping[str, Any]) -> Call:
     """A network of transformers by its class, or a classifier's type, which gives logits alone.
 
     Of its attention leave whole heads, or, with the option `attention: kept`, nothing.
-
-    Raises:
-        ModelError: no such network or option.
     """
     kind = _class(spec.name)
     config = kind.config_class

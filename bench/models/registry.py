@@ -147,9 +147,6 @@ def code_of(spec: ModelSpec) -> str | None:
     """What stands in keys for the code behind a network; None of ours and torchvision's.
 
     Of a user's it is a digest of its files, of other libraries their version.
-
-    Raises:
-        ModelError: nothing has that name.
     """
     kind = spec.name.partition(":")[0]
     if spec.name in ARCHITECTURES or kind == "torchvision":

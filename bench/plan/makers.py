@@ -54,11 +54,7 @@ class Maker(Generic[S]):
         return self.once(key, lambda: _criterion(method, per_weight))
 
     def recipe(self, case: Probe, name: str) -> Recipe:
-        """The recipe of that name on the case's dataset and model.
-
-        Raises:
-            PlanError: it has no step there, or asks for what its data have not.
-        """
+        """The recipe of that name on the case's dataset and model."""
         place = ("recipes", id(case.dataset), id(case.model))
         recipes = self.once(place, lambda: self.suite.recipes_on(case.dataset, case.model))
         refuse_misfits(recipes[name], case.dataset, f"recipe {name}")

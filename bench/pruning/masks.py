@@ -137,9 +137,6 @@ def mask_at_once(
 
     The scope global ranks all weights together; local ranks them by their quantile in the layer, so
     that all layers keep the same share, up to a weight. Among equals the earlier one leaves first.
-
-    Raises:
-        InfeasibleBudget: a share that leaves nothing.
     """
     if pattern(scope):
         return mask_blocks(model, groups, scores, share, scope)

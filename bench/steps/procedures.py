@@ -135,9 +135,6 @@ class PathTraining:
             doomed: what the criterion removes from the dense network, where the procedure follows.
             score: of a network and its groups.
             cost: of scoring so far; what a resumed training has scored before is added.
-
-        Raises:
-            ArithmeticError: what is left is not what was asked for, or is still in use.
         """
         job, phase, network = self.job, self.job.procedure, self.base.network
         assert phase is not None

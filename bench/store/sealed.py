@@ -110,11 +110,7 @@ def write_large(path: Path, fill: Callable[[Path], None]) -> None:
 
 
 def read_sealed(path: Path) -> bytes | None:
-    """The content that was written; None where there is none, or no longer that (set aside then).
-
-    Raises:
-        StoreError: the file is there and cannot be read.
-    """
+    """The content that was written; None if there is none, or it was damaged (set aside then)."""
     return read_checked(path, lambda: unseal(path.read_bytes(), sealed_name(path)))
 
 
@@ -188,11 +184,7 @@ def wanted(read: Callable[[Path], T | None], path: Path) -> T:
 
 
 def holds(path: Path) -> bool:
-    """Whether a large sealed file is there and what was written; set aside where it is not.
-
-    Raises:
-        StoreError: the file is there and cannot be read.
-    """
+    """Whether a large sealed file is there and what was written; set aside where it is not."""
 
     def check() -> bool:
         check_file(path, sealed_name(path))

@@ -46,11 +46,7 @@ def stored_weights(file: Path, sha256: str) -> bytes | None:
 
 
 def load_weights(model: nn.Module, file: Path, sha256: str) -> None:
-    """Give a model the stored weights with that SHA-256, on the device that it is on.
-
-    Raises:
-        StoreError: they are gone, damaged or others.
-    """
+    """Give a model the stored weights with that SHA-256, on the device that it is on."""
     content = wanted(lambda path: stored_weights(path, sha256), file)
     model.load_state_dict(torch.load(io.BytesIO(content), weights_only=True, map_location="cpu"))
 

@@ -68,7 +68,6 @@ def accuracy(model: nn.Module, data: Dataset) -> Accuracy:
 
     Raises:
         FloatingPointError: a loss is no finite number.
-        BenchError: it is to be compiled, and there is no compiler.
     """
     task = data.task
     model = compiled(model, data.device) if data.test.compile else model

@@ -57,7 +57,6 @@ def train(
 
     Raises:
         FloatingPointError: the loss is not finite.
-        BenchError: the recipe is to be compiled, and there is no compiler.
     """
     if recipe.distill is not None and teacher is None:
         raise ValueError("this recipe distills, but there is no teacher here")
