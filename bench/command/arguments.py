@@ -81,9 +81,8 @@ class ChosenSuite:
         found = recorded.outline
         say(console, (found.suite.suite, "bold"), f"  {found.suite.description}")
         if self.name in library() and resolved(load_suite(self.name)) != recorded.suite:
-            say(
-                console, f"As it was run last, {recorded.minute}: the library's has other settings."
-            )
+            other = "the library's has other settings"
+            say(console, f"As it was run last, {recorded.minute}: {other}.")
         run_then = f"these are the trials as they were run, {recorded.minute}"
         if gone := [one for one in recorded.plugins if not one.is_file()]:
             load_plugins(one for one in recorded.plugins if one not in gone)
@@ -93,11 +92,8 @@ class ChosenSuite:
             files = ", ".join(map(str, gone))
             say(console, f"There is no plugin {files} any more{need}: {run_then}.")
         elif recorded.outdated:
-            say(
-                console,
-                f"The code of criteria has changed since: {run_then}; bench plan {self.name} says "
-                "whether any would run anew.",
-            )
+            anew = f"bench plan {self.name} says whether any would run anew"
+            say(console, f"The code of criteria has changed since: {run_then}; {anew}.")
         return found
 
     def plan(self, console: Console, trial: str = "") -> Plan:

@@ -271,11 +271,7 @@ def shares(budget: Mapping[str, float]) -> tuple[Axis, float]:
 
 
 def _mask(
-    plain: Given,
-    score: Score,
-    share: float,
-    scope: str,
-    schedule: Schedule | None,
+    plain: Given, score: Score, share: float, scope: str, schedule: Schedule | None
 ) -> Pruned:
     """The network with all but a share of its weights at zero."""
     model, inputs = plain.model, plain.inputs

@@ -192,7 +192,7 @@ class Store:
     def _in_pack(self, path: Path, read: Callable[[Path], Iterable[T]]) -> Iterator[T]:
         """What is read of a pack; of a damaged one, of what holds of it, which is packed anew."""
         try:
-            check_pack(path)
+            check_pack(path, path.stat().st_mtime_ns)
             yield from read(path)
         except FileNotFoundError:
             return  # packed with others, or unpacked

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from criteria.lazy import torch_pruning
 from criteria.network.cut import ROUNDED
 from reports.records import Accuracy
 
@@ -116,9 +117,7 @@ def _own_parameters(model: nn.Module) -> dict[str, int]:
 
 def torch_pruning_macs(model: nn.Module, inputs: tuple[Any, ...]) -> int:
     """torch-pruning's own count of one image's MACs, which papers print; not the truth."""
-    import torch_pruning as tp
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        macs, _ = tp.utils.count_ops_and_params(copy.deepcopy(model), inputs[0])
+        macs, _ = torch_pruning.utils.count_ops_and_params(copy.deepcopy(model), inputs[0])
     return round(macs)

@@ -49,6 +49,7 @@ def train(
     teacher: nn.Module | None = None,  # in eval mode, of a recipe that distills
     # Where to go on from, and to write to; without, a killed training is lost.
     checkpoint: Checkpoint | None = None,
+    until: int | None = None,  # the epoch that it is left after; None: the recipe's last
 ) -> Trained:
     """Train a model in place by a recipe; it ends in eval mode, with the last epoch's weights.
 
@@ -60,7 +61,8 @@ def train(
     """
     if recipe.distill is not None and teacher is None:
         raise ValueError("this recipe distills, but there is no teacher here")
-    run = _Run(model, data, recipe, rider or Rider(), teacher, checkpoint, seed)
+    last = recipe.epochs if until is None else until
+    run = _Run(model, data, recipe, rider or Rider(), teacher, checkpoint, seed, last)
     on_cuda = [data.device] if data.device.type == "cuda" else []
     with torch.random.fork_rng(devices=on_cuda):
         torch.manual_seed(seed)
@@ -80,6 +82,7 @@ class _Run:
     teacher: nn.Module | None
     checkpoint: Checkpoint | None
     seed: int
+    last: int  # epoch
     draw: torch.Generator = field(default_factory=torch.Generator)
     history: list[Epoch] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
@@ -119,7 +122,7 @@ class _Run:
         if state is not None:
             self._restore(state)
             self._epoch(resume=state["torch_rng"])
-        while len(self.history) < self.recipe.epochs and not self.ended:
+        while len(self.history) < self.last and not self.ended:
             self._epoch()
         if self.average:
             self.model.load_state_dict(self.average.module.state_dict())
