@@ -55,7 +55,7 @@ def show_network(
     options: Sequence[str],
     plugins: Sequence[Path],
     shape: tuple[int, int, int],
-    task: str = "classification",
+    task: str,
 ) -> None:
     """Say what can be pruned of a model for data of so many classes, channels and pixels a side."""
     with console.status(plain(f"building {name}")):

@@ -23,10 +23,9 @@ from .checks import not_finite, shape_fault
 
 LONGEST = 60.0  # seconds that a criterion may take on a few samples
 SAMPLES = 4
-TASK = "classification"  # where none is named
 
 
-def built(spec: ModelSpec, classes: int, channels: int, size: int, task: str = TASK) -> Network:
+def built(spec: ModelSpec, classes: int, channels: int, size: int, task: str) -> Network:
     """A network as suites build it for a task, traced with a few samples of noise."""
     of = find_task(Chosen(name=task))
     shape = dict(zip(of.sizes, (classes, size, channels), strict=False))

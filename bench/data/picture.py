@@ -25,9 +25,8 @@ def decode(picture: Picture, cut: Callable[[Image.Image], Image.Image]) -> np.nd
             # np.array copies: the pixels outlive the image, and torch wants them writable.
             return np.array(cut(shown(image)))
     except Exception as error:  # whatever a decoder raises
-        raise DataError(
-            f"{picture} is no readable image ({error}); replace or remove it"
-        ) from error
+        said = f"{picture} is no readable image ({error}); replace or remove it"
+        raise DataError(said) from error
 
 
 def shown(image: Image.Image) -> Image.Image:

@@ -107,8 +107,10 @@ def _write(
         "files": {name: _copy(folder, files[name]) for name in copies},
         "shared": shared,
     }
-    for helper in {one for name in plugins for one in _beside(Path(name))}:
-        written(folder / helper.name, helper.read_bytes())
+    for plugin in map(Path, plugins):
+        for helper in closure([plugin]):
+            if helper.parent == plugin.parent and helper != plugin:
+                written(folder / helper.name, helper.read_bytes())
     if constructor:
         recipe |= changes(_constructed(folder, recipe), model)
     written(folder / WEIGHTS, save(state))
@@ -242,9 +244,8 @@ def _constructed(folder: Path, recipe: Mapping[str, Any]) -> nn.Module:
         with torch.random.fork_rng(devices=[]), unregistered(folder):
             made: nn.Module = code["effective"](code["construct"](folder, recipe, how))
     except Exception as error:  # of a user's constructor, or of what is not installed
-        raise ExportError(
-            f"{folder}: its constructor {how['call']} fails: {type(error).__name__}: {error}"
-        ) from error
+        said = f"{type(error).__name__}: {error}"
+        raise ExportError(f"{folder}: its constructor {how['call']} fails: {said}") from error
     return made
 
 
@@ -282,11 +283,6 @@ def _copy(folder: Path, file: Path) -> str:
     text = "from __future__ import annotations\n\n" + _standing_alone(file)
     written(folder / file.name, text.encode())
     return file.name
-
-
-def _beside(plugin: Path) -> set[Path]:
-    """A plugin's helper modules that lie in its folder."""
-    return {one for one in closure([plugin]) if one.parent == plugin.parent} - {plugin}
 
 
 def _standing_alone(file: Path) -> str:

@@ -142,6 +142,8 @@ class ComparisonMaker(Maker[Suite]):
             timing = self.once(("timing", id(path)), lambda: jobs.TimingJob(path, suite.measure))
         finetunes = recovery.kind == "finetune" and not case.matched
         own = case.method.finetuning if finetunes else None
+        named = {"recovery": recovery.name, "cost": suite.budgets.cost, "budget": case.budget}
+        matched = case.method.name if case.matched else None
         return jobs.TrialJob(
             path=path,
             at=at,
@@ -155,15 +157,7 @@ class ComparisonMaker(Maker[Suite]):
             tune=recovery.tune,
             train_accuracy=suite.train_accuracy,
             timing=timing,
-            labels=self.labels(
-                case,
-                at,
-                case.method_name,
-                recovery=recovery.name,
-                cost=suite.budgets.cost,
-                budget=case.budget,
-                matched_to=case.method.name if case.matched else None,
-            ),
+            labels=self.labels(case, at, case.method_name, **named, matched_to=matched),
         )
 
     def _training(
@@ -292,9 +286,8 @@ def _checkpoint_hash(model: ModelSpec) -> str | None:
         return model.sha256
     found = _file_hash(Path(model.checkpoint).absolute(), model.name)
     if model.sha256 not in (None, found):
-        raise ModelError(
-            f"checkpoint {model.checkpoint} has SHA-256 {found}, not {model.sha256} as asked"
-        )
+        said = f"has SHA-256 {found}, not {model.sha256} as asked"
+        raise ModelError(f"checkpoint {model.checkpoint} {said}")
     return found
 
 

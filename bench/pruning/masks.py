@@ -43,9 +43,8 @@ def weights_kept(total: int, share: float) -> int:
     """
     kept = round(share * total)
     if kept < 1:
-        raise InfeasibleBudget(
-            f"budgets.weights: {share:g} of {total} weights is none; drop this budget"
-        )
+        none = f"{share:g} of {total} weights is none"
+        raise InfeasibleBudget(f"budgets.weights: {none}; drop this budget")
     return kept
 
 
@@ -72,9 +71,8 @@ def choose_masks(
     """
     kept, of = pattern(scope) or (0, 0)
     if of and any(abs(share - kept / of) > 1e-6 for share in shares):
-        raise InfeasibleBudget(
-            f"scope {scope} keeps {kept} of every {of} weights: budget {{'weights': {kept / of:g}}}"
-        )
+        only = {"weights": round(kept / of, 6)}
+        raise InfeasibleBudget(f"scope {scope} keeps {kept} of every {of} weights: budget {only}")
     if schedule is None:
         scores = scorer(model)
         if like is not None and not of:

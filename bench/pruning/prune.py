@@ -182,17 +182,16 @@ def prune(
             warnings.warn(said, stacklevel=2)
         return values
 
-    if axis == "weights":
-        if scope == "isomorphic" or limits != Limits() or ignored:
-            raise InfeasibleBudget(fault("weights_have_no"))
-        with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
-            plain = given(model, example_inputs)
-            return _mask(plain, score, share, scope, stops)
-    if scope not in get_args(Scope):
+    if axis == "weights" and (scope == "isomorphic" or limits != Limits() or ignored):
+        raise InfeasibleBudget(fault("weights_have_no"))
+    if axis != "weights" and scope not in get_args(Scope):
         raise BenchError(f"scope {scope!r}: of channels it is one of {', '.join(get_args(Scope))}")
-    rules = Rules("macs" if axis == "threshold" else axis, cast(Scope, scope), limits, tolerance)
     with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
         plain = given(model, example_inputs)
+        if axis == "weights":
+            return _mask(plain, score, share, scope, stops)
+        cost = "macs" if axis == "threshold" else axis
+        rules = Rules(cost, cast(Scope, scope), limits, tolerance)
         network = Network.trace(plain.model, plain.inputs, plain.copies(ignored))
         verify(network.model, network.inputs, network.structure)
 
@@ -224,11 +223,8 @@ def prune(
             check=check,
         )
         if check and abs(check.off) > CLOSE:
-            warnings.warn(
-                f"budget latency = {share:g}: measured {check.latency.ratio:.3f}, after "
-                f"{check.tries} tries",
-                stacklevel=2,
-            )
+            measured = f"measured {check.latency.ratio:.3f}, after {check.tries} tries"
+            warnings.warn(f"budget latency = {share:g}: {measured}", stacklevel=2)
         kept = found.macs / found.dense_macs
         if axis == "macs" and not share - tolerance - 1e-6 <= kept <= share + 1e-6:
             where = ", ".join(network.cost.unmodelled) or "some layers"

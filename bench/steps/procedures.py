@@ -109,9 +109,8 @@ def _check_gone(job: PathJob, network: Network, model: nn.Module, removed: Remov
     ]
     apart = difference(model, replace(network, model=model).cut(plain), network.inputs)
     if apart > EQUAL:
-        raise ArithmeticError(
-            f"{job}: cutting out what has left changes the outputs by {apart:.1e} of their size"
-        )
+        changed = f"changes the outputs by {apart:.1e} of their size"
+        raise ArithmeticError(f"{job}: cutting out what has left {changed}")
 
 
 @dataclass(eq=False)

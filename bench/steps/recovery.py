@@ -217,9 +217,8 @@ def tuned(
         tops.append(top1)
         done.save(state)
     if state["best"] is None:
-        raise FloatingPointError(
-            f"no setting of {', '.join(tune.over)} leaves a finite loss; lower the learning rates"
-        )
+        none = f"no setting of {', '.join(tune.over)} leaves a finite loss"
+        raise FloatingPointError(f"{none}; lower the learning rates")
     won, history, at_best, weights = state["best"]
     candidates = [
         Candidate(settings=one, validation_top1=top1, won=at == won)

@@ -136,9 +136,8 @@ class Workspace:
         layers = dict(model.named_modules())
         for name in job.model.ignored:
             if name not in layers:
-                raise ModelError(
-                    f"models: {job.model.name} has no layer {name!r} to ignore{meant(name, layers)}"
-                )
+                near = meant(name, layers)
+                raise ModelError(f"models: {job.model.name} has no layer {name!r} to ignore{near}")
         return Network.trace(model, data.noise(), [layers[name] for name in job.model.ignored])
 
     def base(self, job: DenseJob) -> Base:
