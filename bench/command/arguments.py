@@ -59,15 +59,10 @@ class ChosenSuite:
     plugins: Plugins = field(default_factory=list)  # files with a user's criteria
 
     def suite(self, *, has_run: bool = False) -> Suite | FidelitySuite:
-        """The suite at its scale; of one that `has_run`, with the looks that it has declared.
-
-        Raises:
-            SuiteError: see `load_suite`.
-        """
+        """The suite at its scale; of one that `has_run`, with the looks that it has declared."""
         if self.smoke and self.scale not in ("", "smoke"):
-            raise SuiteError(
-                f"--smoke is short for --scale smoke; --scale {self.scale} is another one"
-            )
+            other = f"--scale {self.scale} is another one"
+            raise SuiteError(f"--smoke is short for --scale smoke; {other}")
         return self._at("smoke" if self.smoke else self.scale, has_run=has_run)
 
     def outline(self, console: Console) -> Outline:
@@ -111,8 +106,7 @@ class ChosenSuite:
     def plans_by_scale(self, console: Console) -> dict[str, Plan]:
         """The plans of all scales of the suite by name, its file as it stands first.
 
-        Raises:
-            SuiteError: one scale is asked for as well; else as `plan`.
+        Raises SuiteError where one scale is asked for as well.
         """
         if self.scale or self.smoke:
             raise SuiteError("--scales shows all scales of a suite; leave --scale and --smoke out")
@@ -204,9 +198,8 @@ class SuiteToRun(ChosenSuite):
         if self.until_decided:
             return looks_asked(suite, self.cap)
         if self.cap is not None:
-            raise SuiteError(
-                f"--cap {self.cap} is the most bases of --until-decided; give that too"
-            )
+            most = f"--cap {self.cap} is the most bases of --until-decided"
+            raise SuiteError(f"{most}; give that too")
         return super()._looks(suite, has_run=has_run)
 
 

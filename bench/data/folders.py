@@ -74,10 +74,8 @@ def count_images(root: Path, image_size: int) -> Contents | None:
     if not all(folder.is_dir() for folder in folders):
         return None
     names = _class_names(folders[0])
-    to_train_on, to_test_on = (
-        sum(len(images_in(folder, name)) for name in names) for folder in folders
-    )
-    return Contents(to_train_on, to_test_on, len(names), 3, image_size)
+    train, test = (sum(len(images_in(one, name)) for name in names) for one in folders)
+    return Contents(train, test, len(names), 3, image_size)
 
 
 def test_folder(root: Path) -> Path:

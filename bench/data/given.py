@@ -23,9 +23,8 @@ SPLITS = ("train", "test")
 def as_splits(source: Source, given: Any) -> Splits:
     """The splits that a user's function returned, as `register_dataset` says.
 
-    Raises:
-        DataError: it is of another form; images differ in size or are not finite, labels are no
-            classes.
+    Raises DataError for another form, images of several sizes or not finite, and labels that are no
+    classes.
     """
     name = source.spec.name
     if not isinstance(given, Mapping) or set(given) != set(SPLITS):

@@ -156,9 +156,8 @@ class FileImages(Images):
 
         with ThreadPoolExecutor(self.threads) as pool:
             # The next batch is asked for before this one is handed out.
-            for (part, images), _ in pairwise(
-                chain(map(begun, parts), [(torch.empty(0), iter(()))])
-            ):
+            ahead = chain(map(begun, parts), [(torch.empty(0), iter(()))])
+            for (part, images), _ in pairwise(ahead):
                 pixels = torch.stack(list(images))
                 pixels = pixels.pin_memory() if pinned else pixels
                 pixels = pixels.to(self.device, non_blocking=True)

@@ -68,8 +68,7 @@ def options_of(
 
     Not among these are the first and what is `taken`; `strict` converts nothing.
 
-    Raises:
-        `wrong`: an unknown option, one of another type, or one that is missing.
+    Raises `wrong` for an unknown option, one of another type, and one that is missing.
     """
     hints = get_type_hints(function, include_extras=True)
     fields: dict[str, Any] = {
@@ -86,11 +85,7 @@ def options_of(
 
 
 def normalization(spec: DatasetSpec, default: str | Normalization, channels: int) -> Normalization:
-    """The one that the suite names, or else the default.
-
-    Raises:
-        DataError: it is for images of another number of channels.
-    """
+    """The one that the suite names, or else the default; DataError if it is for other channels."""
     name = spec.normalize or default
     normalize = NORMALIZATIONS[name] if isinstance(name, str) else name
     if len(normalize.mean) not in (1, channels):

@@ -41,9 +41,8 @@ def make_executor(
 ) -> Executor:
     """The executor of that name.
 
-    Raises:
-        BenchError: an unknown name, a time-out where none can be enforced, options of another
-            executor, Ray or submitit not installed, no GPU where one is asked for.
+    Raises BenchError for an unknown name, a time-out where none can be enforced, options of another
+    executor, Ray or submitit not installed, and no GPU where one is asked for.
     """
     if name not in EXECUTORS:
         raise BenchError(f"--executor: {no_such('executor', name, EXECUTORS)}")

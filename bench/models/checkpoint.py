@@ -44,8 +44,7 @@ def download(url: str, file: Path, sha256: str) -> None:
 
     Several processes may ask at once: one of them fetches.
 
-    Raises:
-        ModelError: no network, no such file, not enough room, or another hash.
+    Raises ModelError for no network, no such file, not enough room, or another hash.
     """
     usual = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT_S)  # torch.hub waits for ever

@@ -31,8 +31,7 @@ def from_timm(spec: ModelSpec, shape: Mapping[str, Any]) -> Call:
 
     Its option `attention` is that of our vision transformers.
 
-    Raises:
-        ModelError: no such network.
+    Raises ModelError where there is no such network.
     """
     timm, name = _library("timm"), spec.name.partition(":")[2]
     if not timm.is_model(name):

@@ -88,9 +88,8 @@ def published(name: str, weights: str) -> Any:
         raise ModelError(f"no torchvision model {name!r}")
     known = torchvision.models.get_model_weights(name)
     if weights not in (*known.__members__, "DEFAULT"):
-        raise ModelError(
-            f"{name} has no weights {weights!r}; there are: {', '.join(known.__members__)}"
-        )
+        there = ", ".join(known.__members__)
+        raise ModelError(f"{name} has no weights {weights!r}; there are: {there}")
     return known[weights]
 
 
@@ -102,8 +101,7 @@ def weights_file(entry: Any) -> Path:
 def downloaded(name: str, weights: str) -> nn.Module:
     """A torchvision model with weights by name, which torch fetches where they are not there yet.
 
-    Raises:
-        ModelError: no such model or weights, or they cannot be fetched.
+    Raises ModelError for weights that are none, or cannot be fetched.
     """
     entry = published(name, weights)
     try:

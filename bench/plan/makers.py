@@ -61,11 +61,7 @@ class Maker(Generic[S]):
         return recipes[name]
 
     def phase(self, case: Probe, kind: Kind, spec: PhaseSpec | Chosen) -> PhaseUse:
-        """A phase with all its options, its recipe and the hash of its code.
-
-        Raises:
-            PlanError: no such phase or option.
-        """
+        """A phase with all options, recipe and the hash of its code; PlanError where it is none."""
         recipe = self.recipe(case, spec.recipe) if isinstance(spec, PhaseSpec) else None
 
         def make() -> PhaseUse:
@@ -175,9 +171,8 @@ class ComparisonMaker(Maker[Suite]):
         if rewind is None or rewind.what != "weights":
             return recipe, None
         base = self.base(case)
-        return recipe, self.once(
-            ("early", id(base), rewind.to), lambda: jobs.EarlyJob(base, rewind.to)
-        )
+        key = ("early", id(base), rewind.to)
+        return recipe, self.once(key, lambda: jobs.EarlyJob(base, rewind.to))
 
     def path(self, case: Case) -> jobs.PathJob:
         """One for all budgets; one a budget where a procedure heads for it, or settings differ."""
@@ -259,9 +254,8 @@ class FidelityMaker(Maker[FidelitySuite]):
             named = {"method": probe.method.name, "criterion": criterion.name}
             raise PlanError(fault("sets_in_fidelity", **named))
         at = self.standpoint(probe, repeated=self.varies(probe.method))
-        oracle = self.once(
-            ("oracle", id(at.base)), lambda: jobs.OracleJob(at.base, self.suite.fidelity)
-        )
+        key = ("oracle", id(at.base))
+        oracle = self.once(key, lambda: jobs.OracleJob(at.base, self.suite.fidelity))
         labels = self.labels(probe, at, probe.method.name, recovery="none", cost=None, budget=None)
         return jobs.FidelityJob(at, criterion, oracle, labels)
 

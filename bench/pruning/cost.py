@@ -155,8 +155,7 @@ def weight_uses(model: nn.Module, example_inputs: tuple[Any, ...]) -> dict[str, 
     of the model; so the MACs of a layer's nonzero weights are their number times this. Layers that
     share a weight count for the first of them. Attention products are no weights.
 
-    Raises:
-        ArithmeticError: the layer does something else, too.
+    Raises ArithmeticError where a layer does something else, too.
     """
     counted = _macs_by_module(model, example_inputs)
     uses = dict[str, int]()

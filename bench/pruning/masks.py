@@ -36,11 +36,7 @@ def weight_groups(model: nn.Module, example_inputs: tuple[Any, ...]) -> tuple[Gr
 
 
 def weights_kept(total: int, share: float) -> int:
-    """The share of so many weights, rounded to a whole one.
-
-    Raises:
-        InfeasibleBudget: not even one is left.
-    """
+    """The share of so many weights, rounded to a whole one; InfeasibleBudget if none is left."""
     kept = round(share * total)
     if kept < 1:
         none = f"{share:g} of {total} weights is none"
@@ -189,11 +185,7 @@ def macs_saved(masks: Masks, uses: Mapping[str, int]) -> int:
 
 
 def check_counts(model: nn.Module, masks: Masks, share: float, scope: str) -> None:
-    """The masks keep this share of all weights, or, of a pattern, as many of each block.
-
-    Raises:
-        ArithmeticError: says what they keep.
-    """
+    """Raises ArithmeticError where masks keep another share, or of a pattern others of a block."""
     kept, of = pattern(scope) or (0, 0)
     for layer, mask in masks.items() if of else ():
         places = input_blocks(model.get_submodule(layer), of)
@@ -206,11 +198,7 @@ def check_counts(model: nn.Module, masks: Masks, share: float, scope: str) -> No
 
 
 def check_held(model: nn.Module, masks: Masks) -> None:
-    """No masked weight has come back.
-
-    Raises:
-        ArithmeticError: names the layer and how many have.
-    """
+    """Raises ArithmeticError where masked weights are back, with their layer and number."""
     for layer, mask in masks.items():
         weights = _weight(model, layer).detach().flatten().cpu()
         back = int(weights[~mask].count_nonzero())

@@ -159,9 +159,8 @@ def prune(
     selector = find(criterion).selector
     if selector is None and axis == "threshold":
         raise BenchError(f"budget threshold = {share:g}: {criterion} scores, and has no threshold")
-    if selector and (
-        why := unfit(selector, axis, [share], scope, limits.emptied, iterative=steps > 1)
-    ):
+    asked = (axis, [share], scope, limits.emptied)
+    if selector and (why := unfit(selector, *asked, iterative=steps > 1)):
         raise BenchError(f"{criterion} {why}")
     if schedule not in get_args(Shape) or not isinstance(steps, int) or steps < 1:
         known = ", ".join(get_args(Shape))
@@ -249,8 +248,7 @@ def _place(axis: Axis, deployed: Mapping[str, Any]) -> Deployment:
 def shares(budget: Mapping[str, float]) -> tuple[Axis, float]:
     """A budget as people write it, as (cost, share kept), or (threshold, its value).
 
-    Raises:
-        InfeasibleBudget: not exactly one of the axes or speedup, or a share outside (0, 1].
+    Raises InfeasibleBudget for none or several of the axes, and for a share outside (0, 1].
     """
     axes = tuple(budget) if isinstance(budget, Mapping) else ()
     if len(axes) != 1 or axes[0] not in (*get_args(Axis), "speedup"):

@@ -160,8 +160,7 @@ def select(
 
     With `emptied` = `skip`, the network of least cost where no prefix of the ranking costs that.
 
-    Raises:
-        InfeasibleBudget: says what is the least that can be reached.
+    Raises InfeasibleBudget, which says what is the least that can be reached.
     """
     units = torch.tensor([group.units for group in groups])
     step, least = torch.tensor(list(steps)), torch.tensor(list(floors))

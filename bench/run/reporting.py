@@ -117,11 +117,7 @@ def _made_of(plan: Outline, store: Store, records: Sequence[Record]) -> str:
 
 
 def finished(plan: Outline, store: Store) -> list[Record]:
-    """All records of a plan.
-
-    Raises:
-        BenchError: there is none yet.
-    """
+    """All records of a plan; BenchError if there is none yet."""
     records = plan.records(store)
     if not records:
         raise BenchError(fault("finished", suite=plan.suite.suite, root=store.root))

@@ -23,8 +23,7 @@ def made_record(
 ) -> Record:
     """Measure a trial; returns its record, whatever comes of it.
 
-    Raises:
-        StoreError: what it stands on cannot be read: the trial is not to blame.
+    Raises StoreError where what it stands on cannot be read: the trial is not to blame.
     """
     started = _now()
     try:

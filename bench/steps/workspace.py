@@ -130,8 +130,7 @@ class Workspace:
     def trace(self, job: DenseJob, model: nn.Module, data: Dataset) -> Network:
         """The network of a job's model, without the channels that it keeps whole.
 
-        Raises:
-            ModelError: `ignored` names a layer that there is not.
+        Raises ModelError where `ignored` names a layer that there is not.
         """
         layers = dict(model.named_modules())
         for name in job.model.ignored:

@@ -67,11 +67,7 @@ class Store:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the folder; a second run on the same results is refused.
-
-        Raises:
-            StoreError: another run holds it, or it cannot be made.
-        """
+        """Hold the folder; StoreError where another run holds it, or it cannot be written."""
         lock = FileLock(self.root / ".lock", timeout=0.2)  # `holder` has it for a moment
         try:
             self.root.mkdir(parents=True, exist_ok=True)

@@ -80,10 +80,8 @@ class Checkpoint:
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Tensors, numbers, strings, and lists and dicts of these; whole, or not at all."""
-        buffer = io.BytesIO()
-        cost = self.carried and (
-            self.carried.seconds, self.carried.peak_bytes, self.carried.images
-        )  # fmt: skip
+        buffer, spent = io.BytesIO(), self.carried
+        cost = spent and (spent.seconds, spent.peak_bytes, spent.images)
         whole = {"state": dict(state), "stands_on": self.stands_on, "cost": cost}
         torch.save(whole, buffer)
         write_sealed(self.path, buffer.getvalue())

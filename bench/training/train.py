@@ -56,8 +56,7 @@ def train(
     The order of images, augmentation and dropout depend on `seed` alone. Only the train split is
     learned from, only the validation split is looked at.
 
-    Raises:
-        FloatingPointError: the loss is not finite.
+    Raises FloatingPointError where the loss is not finite.
     """
     if recipe.distill is not None and teacher is None:
         raise ValueError("this recipe distills, but there is no teacher here")
@@ -115,9 +114,8 @@ class _Run:
         self.average = recipe.ema and AveragedModel(
             self.model, avg_fn=partial(_mean, recipe.ema.decay), use_buffers=True
         )
-        self.rider.attach(
-            Training(self.model, self.optimizer, self.batches, self.recipe.epochs * self.batches)
-        )
+        steps = recipe.epochs * self.batches
+        self.rider.attach(Training(self.model, self.optimizer, self.batches, steps))
         state = self.checkpoint.load() if self.checkpoint else None
         if state is not None:
             self._restore(state)
