@@ -49,10 +49,13 @@ class Experiment:
     def __init__(self, root: Path, suite: AnySuite) -> None:
         self.uri, self.suite, self.root = connection.tracking_uri(root), suite, root
         self.suite_hash = content_key(resolved(suite))  # of the suite with its recipes written out
-        if self.uri == connection.local_uri(root):
+        local = self.uri == connection.local_uri(root)
+        if local:
             connection.local_database_holds(root)
         with connection.talking_to(self.uri):
             self.client = connection.connect(self.uri)
+            if local:
+                connection.wait_for_no_disk(root)
             self.id = self._made(root)
             self._trials = self._best("trial")
             self._summaries = self._best("summary", "comparison")
