@@ -159,21 +159,16 @@ def connect(uri: str, *, make: bool = True) -> MlflowClient:
 
 
 def wait_for_no_disk(root: Path) -> None:
-    """Let the local database be written without a wait for the disk at every commit.
+    """Write the local database without a wait for the disk at every commit.
 
-    Only a power cut can damage it so, and what it holds is made anew from records.
+    Only a power cut can damage it so, and records make it anew.
     """
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
     from sqlalchemy import event
 
-    engine = SqlAlchemyStore(local_uri(root), artifact_location(root)).engine  # shared by its URI
-    if not event.contains(engine, "connect", _wait_for_no_disk):
-        event.listen(engine, "connect", _wait_for_no_disk)
-        engine.dispose()  # of connections from before
-
-
-def _wait_for_no_disk(database: sqlite3.Connection, _: object) -> None:
-    database.execute("PRAGMA synchronous = OFF")
+    engine = SqlAlchemyStore(local_uri(root), artifact_location(root)).engine  # of all its clients
+    event.listen(engine, "connect", lambda base, _: base.execute("PRAGMA synchronous = OFF"))
+    engine.dispose()  # of connections from before
 
 
 def runs_where(client: MlflowClient, experiment: str, condition: str) -> Iterator[Run]:
