@@ -159,10 +159,7 @@ def connect(uri: str, *, make: bool = True) -> MlflowClient:
 
 
 def wait_for_no_disk(root: Path) -> None:
-    """Write the local database without a wait for the disk at every commit.
-
-    Only a power cut can damage it so, and records make it anew.
-    """
+    """Commit to the local database at once: records make it anew, should a power cut damage it."""
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
     from sqlalchemy import event
 
