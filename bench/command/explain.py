@@ -22,8 +22,7 @@ from ..terminal import print_table, say
 def show_trial(console: Console, store: Store, wanted: str) -> None:
     """Tell of the trial whose key begins so, or whose name in a suite that was run has these words.
 
-    Raises:
-        BenchError: there is no such trial, or there are several.
+    Raises BenchError where there is no such trial, or there are several.
     """
     suites = recorded_suites(store)
     known = {trial.key: (name, trial.labels) for name in suites for trial in suites[name].trials}

@@ -30,8 +30,7 @@ def channels_last(file: Path, make: Callable[[], nn.Module], images: Tensor, tas
     `make` gives a network that nobody else needs; `images` are two of noise. Small networks, and
     those of other inputs than images, are not asked.
 
-    Raises:
-        StoreError: the answer cannot be kept.
+    Raises StoreError where the answer cannot be kept.
     """
     if images.dim() != 4:
         return False
