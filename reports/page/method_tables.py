@@ -17,6 +17,7 @@ from ..formats import (
     points,
     shown,
     signed,
+    spanned,
     whole,
 )
 from ..records import WORDS
@@ -67,6 +68,23 @@ def overall_table(results: Results, recovery: str) -> Table:
             cells += [Cell(p_value(row["like_p_adjusted"]), number(row["like_p_adjusted"]).value)]
         rows.append(cells)
     return captioned("overall", recovery, results, rows, tested=tested)
+
+
+def factor_table(results: Results, recovery: str) -> Table | None:
+    """Differences by dataset and by model; None where neither varies."""
+    table = results.by_factor[results.by_factor["recovery"] == recovery]
+    levels = table[["factor", "level"]].drop_duplicates().to_numpy().tolist()
+    rows = [
+        [
+            *map(Cell, pair),
+            *(
+                Cell(spanned(*ends), signed(ends[0]).value)
+                for ends in of[["mean", "low", "high"]].to_numpy(float)
+            ),
+        ]
+        for pair, of in table.groupby(["method", "reference"], sort=False)
+    ]
+    return captioned("by_factor", recovery, results, rows, levels=levels) if levels else None
 
 
 def equal_cost_table(results: Results, recovery: str) -> Table | None:

@@ -16,13 +16,14 @@ from .captions import captioned, caution
 from .method_tables import (
     difference_table,
     equal_cost_table,
+    factor_table,
     overall_table,
     standing_table,
 )
 
 # Of `Results`, beside the page as CSV.
 FRAMES = (
-    *("trials", "cells", "changes", "paired", "overall", "equal_cost"),
+    *("trials", "cells", "changes", "paired", "overall", "by_factor", "equal_cost"),
     *("standing", "noise"),
 )
 
@@ -36,7 +37,7 @@ def frames_of(results: Results) -> dict[str, pd.DataFrame]:
 def typeset(results: Results) -> dict[str, list[Table]]:
     """All of them under their headings, in the order of the page."""
     makers = (
-        *(standing_table, overall_table, equal_cost_table),
+        *(standing_table, overall_table, factor_table, equal_cost_table),
         *(difference_table, tuned_table, cost_table),
     )
     tables = {}
