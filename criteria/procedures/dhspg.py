@@ -131,17 +131,11 @@ class Dhspg(Procedure):
         """
         gone = self.controller.gone
         if not self._meets(gone):
-            self._force()
+            norms = self._entries.norms(self._tensors()).norm(dim=0).cpu()
+            later = (~self.controller.decaying).to(norms) + (~self._redundant).to(norms)
+            last = norms + 2 * norms.max() * later
+            self._forced = self._lowest(last, gone) & ~gone
         super().at_end()
-
-    def _force(self) -> None:
-        gone = self.controller.gone
-        norms = self._entries.norms(self._tensors()).norm(dim=0).cpu()
-        later = (~self.controller.decaying).to(norms) + (~self._redundant).to(norms)
-        last = norms + 2 * norms.max() * later
-        scores = last.masked_fill(gone, -torch.inf).split(self._entries.sizes)
-        chosen = self.ground.select(scores, self.ground.budget)
-        self._forced = self._entries.chosen(chosen) & ~gone
 
     @property
     def _leaving(self) -> Tensor:
@@ -157,9 +151,12 @@ class Dhspg(Procedure):
         if not candidates.any():
             return candidates
         order = keys.double().masked_fill(~candidates, torch.inf)
-        scores = order.masked_fill(self._leaving, -torch.inf).split(self._entries.sizes)
-        chosen = self.ground.select(scores, self.ground.budget)
-        return self._entries.chosen(chosen) & candidates
+        return self._lowest(order, self._leaving) & candidates
+
+    def _lowest(self, scores: Tensor, leaving: Tensor) -> Tensor:
+        """`[units]` booleans: what leaves under the budget, with all that leaves already."""
+        first = scores.masked_fill(leaving, -torch.inf).split(self._entries.sizes)
+        return self._entries.chosen(self.ground.select(first, self.ground.budget))
 
     def removed(self) -> Removed:
         return self._entries.listed(self.controller.gone | self._forced)

@@ -74,16 +74,10 @@ def factor_table(results: Results, recovery: str) -> Table | None:
     """Differences by dataset and by model; None where neither varies."""
     table = results.by_factor[results.by_factor["recovery"] == recovery]
     levels = table[["factor", "level"]].drop_duplicates().to_numpy().tolist()
-    rows = [
-        [
-            *map(Cell, pair),
-            *(
-                Cell(spanned(*ends), signed(ends[0]).value)
-                for ends in of[["mean", "low", "high"]].to_numpy(float)
-            ),
-        ]
-        for pair, of in table.groupby(["method", "reference"], sort=False)
-    ]
+    rows = []
+    for pair, of in table.groupby(["method", "reference"], sort=False)[["mean", "low", "high"]]:
+        numbers = (Cell(spanned(*ends), signed(ends[0]).value) for ends in of.to_numpy(float))
+        rows.append([*(Cell(str(one)) for one in pair), *numbers])
     return captioned("by_factor", recovery, results, rows, levels=levels) if levels else None
 
 

@@ -52,10 +52,10 @@ def typeset(results: Results) -> dict[str, list[Table]]:
 
 def deployed_table(results: Results) -> Table | None:
     """What networks take wherever the suite measures them; None where it has not."""
-    rows = [
-        [*map(Cell, map(str, row[:4])), _budget(results, row[4]), *map(number, row[5:])]
-        for row in deployed(results)[[*LABELS, *NUMBERS]].itertuples(index=False, name=None)
-    ]
+    rows, axis = list[list[Cell]](), results.suite.budgets.cost
+    for row in deployed(results)[[*LABELS, *NUMBERS]].itertuples(index=False, name=None):
+        budget = Cell(budget_words(axis, row[4]), float(row[4]))
+        rows.append([*map(Cell, map(str, row[:4])), budget, *map(number, row[5:])])
     return captioned("deployed", "", results, rows) if rows else None
 
 
@@ -104,10 +104,6 @@ def tuned_table(results: Results, recovery: str) -> Table | None:
         lost = sum(one.validation_top1 is None for each in found for one in each.tuned)
         rows += [[Cell(name), *map(Cell, words), whole(lost)]] if found else []
     return captioned("tuned", recovery, results, rows, keys=keys) if rows else None
-
-
-def _budget(results: Results, budget: Any) -> Cell:
-    return Cell(budget_words(results.suite.budgets.cost, budget), float(budget))
 
 
 def summary(table: pd.DataFrame) -> str:
