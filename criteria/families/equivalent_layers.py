@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from ..errors import NotApplicable, StructureError
+from ..errors import NotApplicable, StructureError, fault
 from ..network.given import bake
 from ..network.member import Group, Side, channels_lost
 
@@ -103,10 +103,7 @@ def insert(
             fold_(small, layer, kept[name])
             layer = small
         if not _equal(weight, layer.weight) or not _equal(bias, layer.bias):
-            raise StructureError(
-                f"{name}: in the pruned network this is not the dense layer without the removed "
-                "units; give the units that were cut, and insert before any training"
-            )
+            raise StructureError(fault("other_layer", name=name))
     return network
 
 
@@ -145,11 +142,7 @@ def _kept(dense: nn.Module, groups: Sequence[Group], removed: Sequence[Tensor]) 
     layers = {name: one for name, one in dense.named_modules() if _dense(one)}
     for group, units in zip(groups, removed, strict=True):
         if len(units) and all(one.name not in layers for one in group.members):
-            raise NotApplicable(
-                "equivalent pruning needs a convolution or linear layer that makes or reads the "
-                f"channels, and the group of {group.root} has none (depthwise and transposed "
-                "convolutions do not count); keep it whole (ignored layers), or finetune"
-            )
+            raise NotApplicable(fault("nothing_to_fold", root=group.root))
     kept: dict[str, Kept] = {}
     for (name, side), (member, gone) in channels_lost(groups, removed).items():
         if name in layers and len(gone):
@@ -168,8 +161,4 @@ def _refuse_unfit(name: str, layer: nn.Module) -> None:
     """A layer is folded by weight and bias; any other state would stay as wide as it was."""
     state = {key for key, _ in [*layer.named_parameters(), *layer.named_buffers()]}
     if not state <= {"weight", "bias"}:
-        raise NotApplicable(
-            f"{name}: equivalent pruning folds a layer's weight and bias, and this one holds "
-            f"{', '.join(sorted(state))}; remove the parametrization (its result becomes the "
-            "weight), or recover by finetuning"
-        )
+        raise NotApplicable(fault("more_state", name=name, held=", ".join(sorted(state))))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..errors import StructureError
+from ..errors import StructureError, fault
 from ..lazy import Tensor, nn, torch
 from .given import copied, floats_as, tensors
 from .groups import Structure
@@ -127,22 +127,18 @@ def verify(model: nn.Module, example_inputs: tuple[Any, ...], structure: Structu
         StructureError: names the groups for which it does not hold, and what happens; or the
             network's outputs are not the same twice.
     """
-    apart, fault = _fault(model, example_inputs, structure.groups)
-    if fault is None:
+    apart, wrong_together = _fault(model, example_inputs, structure.groups)
+    if wrong_together is None:
         return apart
     if again := difference(model, model, example_inputs):
         if again == float("inf"):
             raise StructureError("the network's outputs on the example inputs hold NaN or infinity")
-        raise StructureError(
-            "the network gives other outputs each time, also in eval mode: it draws random numbers "
-            "or keeps a state, so that nothing that is removed can be checked"
-        )
+        raise StructureError(fault("other_each_time"))
     faults = {one.root: _fault(model, example_inputs, [one])[1] for one in structure.groups}
-    wrong = {root: one for root, one in faults.items() if one} or {"several layers together": fault}
-    raise StructureError(
-        f"{next(iter(wrong.values()))}, in the groups of {', '.join(wrong)}; put these layers on "
-        "the ignored list (of a suite's model `ignored: [NAME]`, in a notebook `ignored=[layer]`)"
-    )
+    wrong = {root: one for root, one in faults.items() if one}
+    wrong = wrong or {"several layers together": wrong_together}
+    first = next(iter(wrong.values()))
+    raise StructureError(fault("not_masking", fault=first, roots=", ".join(wrong)))
 
 
 def _fault(

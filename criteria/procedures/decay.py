@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from ..errors import CriteriaError
+from ..errors import CriteriaError, fault
 from ..lazy import torch
 from ..network.units import Units
 from ..phases import register_phase
@@ -42,11 +42,7 @@ class _Rounds(Procedure):
         """Raises CriteriaError where the rounds take longer than the training."""
         least = self.rounds * (self.options.steps - 1)
         if least > steps:
-            raise CriteriaError(
-                f"{self.name}: {self.rounds} rounds of steps = {self.options.steps} take "
-                f"{least} steps of training, its recipe has {steps}; lower "
-                "the option steps, or train for more epochs"
-            )
+            raise CriteriaError(fault("rounds", of=self, least=least, steps=steps))
 
     def rate(self, step: int) -> float | None:
         """The first hook of a step: what leaves at once has left before the network is used."""

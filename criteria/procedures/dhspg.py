@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from ..errors import CriteriaError
+from ..errors import CriteriaError, fault
 from ..lazy import Tensor, torch
 from ..network.units import Entries, Units
 from ..options import Options
@@ -71,10 +71,8 @@ class Dhspg(Procedure):
         """Raises CriteriaError where no decay fits behind the start."""
         start = self._start_of(steps)
         if self._decay.steps > steps - start:
-            raise CriteriaError(
-                f"{self.name}: decay.steps = {self._decay.steps} do not fit behind the start at "
-                f"step {start}; the recipe has {steps} steps"
-            )
+            known = {"decay": self._decay.steps, "start": start, "steps": steps}
+            raise CriteriaError(fault("decay_behind_start", name=self.name, **known))
 
     def rate(self, step: int) -> float | None:
         """The first hook of a step: units are chosen before the network is used in it."""

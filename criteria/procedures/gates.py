@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from ..errors import CriteriaError, NotApplicable
+from ..errors import CriteriaError, NotApplicable, fault
 from ..lazy import Tensor, nn, torch
 from ..network.member import kind_of
 from ..network.units import Units, makers
@@ -85,11 +85,7 @@ def beats(options: GatesOptions, steps: int) -> list[Beat]:
     total = sum(lengths)
     fade = options.decay.steps - 1 if options.decay else 0
     if steps < total + fade:
-        raise CriteriaError(
-            f"gates: a training of {steps} steps is too short for {options.cycles} cycles of a "
-            f"tock and {options.ticks_per_tock} ticks, which take at least {total + fade}; give "
-            "the recipe more epochs, or lower cycles, ticks_per_tock, tock or decay.steps"
-        )
+        raise CriteriaError(fault("beats", steps=steps, of=options, least=total + fade))
     ends = [done * (steps - fade) // total for done in accumulate(lengths)]
     found = [Beat(*one) for one in zip(kinds, accumulate(kinds), [0, *ends], ends, strict=False)]
     return found + [Beat(False, found[-1].ticks, ends[-1], steps)] * (fade > 0)
@@ -183,11 +179,8 @@ class Gates(Procedure):
 
         left, budget = self.ground.share(self._removed), self.ground.budget
         if left > budget + ROUNDING:
-            raise CriteriaError(
-                f"gates: {self._beats[-1].ticks} ticks have left {left:.1%} of the cost, and the "
-                f"budget is {budget:.1%}; give the recipe more epochs and raise cycles, or raise "
-                f"per_tick = {self.options.per_tick} (null takes equal shares of the cost)"
-            )
+            known = {"ticks": self._beats[-1].ticks, "per_tick": self.options.per_tick}
+            raise CriteriaError(fault("ticks", left=left, budget=budget, **known))
         close_gates(self.training.model)
 
     def removed(self) -> Removed:
