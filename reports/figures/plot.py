@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -60,11 +60,6 @@ def write(plot: Plot, folder: Path) -> Drawing:
     return Drawing(plot.name, svg, plot.title, plot.caption, alt, round(inches, 2))
 
 
-def renderer_of(figure: Figure) -> RendererAgg:
-    """What text is measured with."""
-    return FigureCanvasAgg(figure).get_renderer()
-
-
 def settle(figure: Figure) -> None:
     """Fit the titles over their panels, then fix the layout.
 
@@ -89,7 +84,7 @@ def fit_titles(figure: Figure) -> bool:
     titled = [ax for ax in figure.axes if ax.get_visible() and ax.get_title(loc="left")]
     if not titled:
         return False
-    renderer = renderer_of(figure)
+    renderer = FigureCanvasAgg(figure).get_renderer()  # what text is measured with
 
     def excess() -> float:
         return max(_titled(ax).get_window_extent(renderer).width / room[ax] for ax in titled)
