@@ -108,11 +108,17 @@ def equal_cost_table(results: Results, recovery: str) -> Table | None:
 
 def difference_table(results: Results, recovery: str) -> Table:
     """Paired differences of one recovery, a row a problem and comparison."""
+    rows = difference_rows(results.paired[results.paired["recovery"] == recovery])
+    return captioned("paired", recovery, results, rows)
+
+
+def difference_rows(paired: pd.DataFrame) -> list[list[Cell]]:
+    """Method, reference, problem, difference, interval, bases, won/tied/lost, what holds there."""
     rows = []
-    for row in results.paired[results.paired["recovery"] == recovery].to_dict("records"):
+    for row in paired.to_dict("records"):
         outcome = f"missing: {row['reason']}" if row["reason"] else row["verdict"]
         mean = signed(row["mean"])
         cells = [Cell(row["method"]), Cell(row["reference"]), Cell(row["problem"]), mean]
         cells += [Cell(interval(row["low"], row["high"]), mean.value), whole(row["n_bases"])]
         rows.append([*cells, Cell(counts(row), whole(row["wins"]).value), Cell(outcome)])
-    return captioned("paired", recovery, results, rows)
+    return rows
