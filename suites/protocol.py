@@ -39,9 +39,8 @@ class Deployment(Section):
         >>> Deployment(runtime="onnxruntime", batch=64).title
         'onnxruntime, batch 64, 1 thread'
         """
-        return f"{self.runtime}, batch {self.batch}, {self.threads} thread" + "s" * (
-            self.threads > 1
-        )
+        several = "s" * (self.threads > 1)
+        return f"{self.runtime}, batch {self.batch}, {self.threads} thread{several}"
 
 
 class Measure(Section):

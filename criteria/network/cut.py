@@ -127,9 +127,9 @@ def verify(model: nn.Module, example_inputs: tuple[Any, ...], structure: Structu
         StructureError: names the groups for which it does not hold, and what happens; or the
             network's outputs are not the same twice.
     """
-    apart, wrong_together = _fault(model, example_inputs, structure.groups)
+    far, wrong_together = _fault(model, example_inputs, structure.groups)
     if wrong_together is None:
-        return apart
+        return far
     if again := difference(model, model, example_inputs):
         if again == float("inf"):
             raise StructureError("the network's outputs on the example inputs hold NaN or infinity")
@@ -154,12 +154,14 @@ def _fault(
     try:
         if any(spanned):
             _outputs(cut(model, groups, wide), example_inputs)
-        apart, precise = _apart(masked, cut(model, groups, plain), example_inputs)
+        pair = masked, cut(model, groups, plain)
+        ours, theirs = (_outputs(one, example_inputs) for one in pair)
     except (RuntimeError, ValueError, TypeError, AssertionError, IndexError) as error:
         said = f"the network does not run without some channels ({type(error).__name__}: {error})"
         return float("inf"), said
-    right = apart <= (EQUAL if precise else ROUNDED)
-    return apart, None if right else "removing channels does not equal zeroing them"
+    precise, far = all(one.dtype == torch.float64 for one in ours), apart(ours, theirs)
+    right = far <= (EQUAL if precise else ROUNDED)
+    return far, None if right else "removing channels does not equal zeroing them"
 
 
 def difference(model: nn.Module, other: nn.Module, example_inputs: tuple[Any, ...]) -> float:
@@ -168,15 +170,7 @@ def difference(model: nn.Module, other: nn.Module, example_inputs: tuple[Any, ..
     They are compared in eval mode, and in float64 where they run in it, and left as they are.
     Outputs may be several, in tuples or mappings; each is compared by its own size.
     """
-    return _apart(model, other, example_inputs)[0]
-
-
-def _apart(
-    model: nn.Module, other: nn.Module, example_inputs: tuple[Any, ...]
-) -> tuple[float, bool]:
-    """`difference`, and whether it is of float64."""
-    ours, theirs = (_outputs(one, example_inputs) for one in (model, other))
-    return apart(ours, theirs), all(one.dtype == torch.float64 for one in ours)
+    return apart(*(_outputs(one, example_inputs) for one in (model, other)))
 
 
 def apart(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> float:

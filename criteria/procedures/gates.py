@@ -239,8 +239,8 @@ class Gates(Procedure):
         if share is None:
             ahead = 1 - tick.ticks / self._beats[-1].ticks
             return lowest(ground, scores, ground.budget + (1 - ground.budget) * ahead)
-        gone = _flags(scores, before)
-        doomed = _flags(scores, ground.select(scores, ground.budget))
+        entries, all_doomed = self._decay.entries, ground.select(scores, ground.budget)
+        gone, doomed = (entries.chosen(one).split(entries.sizes) for one in (before, all_doomed))
         free = [one & ~was for one, was in zip(doomed, gone, strict=True)]
         left = sum(int((~one).sum()) * norms for one, norms in zip(gone, self._norms, strict=True))
         closed = under_threshold(scores, free, self._norms, int(share * left))
@@ -254,9 +254,3 @@ class Gates(Procedure):
         for units, gone in zip(self._units, removed, strict=True):
             units.zero_(gone)
         self._held = doomed_entries(self.training.model, self.ground.groups, removed)
-
-
-def _flags(scores: Sequence[Tensor], units: Removed) -> list[Tensor]:
-    """`[units]` of each group: whether a unit is among these."""
-    pairs = zip(scores, units, strict=True)
-    return [torch.zeros_like(one).bool().index_fill(0, chosen, True) for one, chosen in pairs]

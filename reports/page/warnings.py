@@ -52,10 +52,8 @@ def warnings(results: Results) -> Iterator[str]:
         yield caution("bases", "few", nothing=nothing, why=why, **known)
     leading = power.leading_test(results.layout)
     if not leading.why_not and (leading.detects or inf) > power.TYPICAL:
-        advice = power.advice(results.layout)[:1]
-        yield caution(
-            "bases", "weak", detects=leading.detects, bases=results.suite.bases, advice=advice
-        )
+        weak = {"bases": results.suite.bases, "advice": power.advice(results.layout)[:1]}
+        yield caution("bases", "weak", detects=leading.detects, **weak)
     yield from record_warnings(results.records)
     enough = results.paired["n_bases"].fillna(0) >= FEWEST_BASES
     if n := (enough & results.paired["low"].isna()).sum():
