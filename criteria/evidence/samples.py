@@ -15,10 +15,8 @@ def sample_gradients(
 ) -> Iterator[dict[str, Tensor]]:
     """Each sample's gradients of a layer's parameters, `[some samples, ...]`, some at a time.
 
-    Args:
-        module: any layer that works on each sample alone.
-        given: the layer's input `[samples, ...]`.
-        gradient: of the loss with respect to its output, same leading dimension.
+    `module`: any layer that works on each sample alone. `given`: its input `[samples, ...]`.
+    `gradient`: of the loss with respect to its output, same leading dimension.
 
     Raises:
         NotApplicable: a batch norm without running statistics, which mixes samples.

@@ -81,11 +81,9 @@ def insert(
     It computes exactly what the pruned network computes, in training and in evaluation. All that
     is cut naively, or lost nothing, and all state is the pruned network's own.
 
-    Args:
-        dense: the network before removal; left as it is.
-        pruned: the same without the removed units, not yet trained again; left as it is.
-        groups: of the dense network.
-        removed: of each group, the units that went.
+    `dense`: the network before removal. `pruned`: the same without the removed units, not yet
+    trained again. Both are left as they are. `removed`: of each group of `dense`, the units that
+    went.
 
     Raises:
         NotApplicable: a group that lost units has no layer for C or D, or a layer computes with
@@ -110,10 +108,8 @@ def insert(
 def merge(model: nn.Module) -> nn.Module:
     """The plain pruned network that a network with C and D computes, by equation (8) in float64.
 
-    Names, shapes and types of all layers are those of the network that `insert` was given.
-
-    Args:
-        model: left as it is.
+    Names, shapes and types of all layers are those of the network that `insert` was given. The
+    model is left as it is.
     """
     network = copy.deepcopy(model)
     for layer in list(network.modules()):

@@ -17,13 +17,7 @@ ROUNDED = 1e-3  # the same of a network whose forward does not run in float64
 
 
 def cut(model: nn.Module, groups: Sequence[Group], removed: Sequence[Tensor]) -> nn.Module:
-    """A copy of the network without the given units.
-
-    Args:
-        model: left as it is.
-        groups: its groups.
-        removed: of each group, the units that go.
-    """
+    """A copy of the network, which is left as it is, without `removed`: units of each group."""
     pruned = copied(model)
     with torch.no_grad():
         for member, channels in channels_lost(groups, removed).values():

@@ -267,10 +267,7 @@ def relative_length(pulls: Tensor, group: Tensor, decaying: Tensor, gone: Tensor
     The others are those that stay; where all decay, those that decay too. Ours, after the
     description.
 
-    Args:
-        pulls: lengths of the gradients.
-        group: the group of each unit.
-        decaying, gone: which units are what.
+    `pulls`: lengths of the gradients. `group`: that of each unit. `decaying`, `gone`: who is what.
     """
     groups = int(group.max()) + 1
     stays = torch.zeros(groups, dtype=torch.bool).index_fill_(0, group[~decaying & ~gone], True)

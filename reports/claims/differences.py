@@ -47,10 +47,8 @@ class Differences(NamedTuple):
 def differences(rows: pd.DataFrame, method: str, reference: str, span: Range) -> Differences:
     """Of each base the area over the budgets at which both have all their repeats on all bases.
 
-    Args:
-        rows: of `trials.claim_trials`, of one problem and recovery.
-        method, reference: names; the reference may be `dense`.
-        span: the budgets' range, shares kept.
+    `rows`: of `claim_trials`, of one problem and recovery. `reference`: a method, or `dense`.
+    `span`: the budgets' range, shares kept.
     """
     inside = in_range(rows, span)
     ours, theirs = (inside[inside["method"] == one] for one in (method, reference))
