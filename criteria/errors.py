@@ -51,5 +51,4 @@ def texts(file: str) -> Any:
 
 def fault(what: str, /, **known: Any) -> str:
     """A sentence of faults.yaml, over what is known."""
-    sentence: str = texts("faults.yaml")[what]
-    return sentence.format(**known)
+    return texts("faults.yaml")[what].format(**known)

@@ -114,8 +114,7 @@ def needed(name: str, options: Mapping[str, Any]) -> Need:
         >>> needed("inverse", {"of": "taylor"}).name
         'GRADIENTS'
     """
-    needs: Need = find(name).type.needed(CATALOG.options(name, options))
-    return needs
+    return find(name).type.needed(CATALOG.options(name, options))
 
 
 def draws(name: str, options: Mapping[str, Any]) -> bool:

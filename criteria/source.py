@@ -25,19 +25,8 @@ _ENGINE = ("bench", "suites", "reports")  # ENGINE_VERSION speaks for them
 _IMPORT = (ast.Import, ast.ImportFrom)
 
 # They name things, word faults, or measure time and memory; they decide no number.
-ASIDE = frozenset(
-    PACKAGE / one
-    for one in (
-        "catalog.py",
-        "registry.py",
-        "phases.py",
-        "plugin.py",
-        "errors.py",
-        "lazy.py",
-        "source.py",
-        "evidence/meter.py",
-    )
-)
+_ASIDE = ("catalog", "registry", "phases", "plugin", "errors", "lazy", "source", "evidence/meter")
+ASIDE = frozenset(PACKAGE / f"{one}.py" for one in _ASIDE)
 
 
 def hash_of(files: Iterable[Path], *more: str) -> str:

@@ -99,10 +99,6 @@ def _origins(
             str(of.get("ended", ""))[:10]
         )
     for (suite, commit, device), dates in sorted(made.items()):
-        yield {
-            "suite": suite,
-            "commit": commit,
-            "device": device,
-            "trials": len(dates),
-            "dates": " to ".join(dict.fromkeys((min(dates), max(dates)))) or "no date",
-        }
+        span = " to ".join(dict.fromkeys((min(dates), max(dates)))) or "no date"
+        place = {"suite": suite, "commit": commit, "device": device}
+        yield place | {"trials": len(dates), "dates": span}

@@ -1,7 +1,6 @@
 """A figure with its numbers and its words, and how it is written: four files, without dates."""
 
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,14 +45,10 @@ def write(plot: Plot, folder: Path) -> Drawing:
     """
     folder.mkdir(parents=True, exist_ok=True)
     settle(plot.figure)
-    unstamped: Mapping[str, Mapping[str, str | None]] = {
-        "pdf": {"CreationDate": None},
-        "svg": {"Date": None},
-        "png": {"Software": None},
-    }
+    stamps = {"pdf": "CreationDate", "svg": "Date", "png": "Software"}  # which are left out
     with rc_context(_NO_ENGINE):
-        for kind, metadata in unstamped.items():
-            plot.figure.savefig(folder / f"{plot.name}.{kind}", metadata=dict(metadata))
+        for kind, stamp in stamps.items():
+            plot.figure.savefig(folder / f"{plot.name}.{kind}", metadata={stamp: None})
     plot.data.to_csv(folder / f"{plot.name}.csv", index=False, lineterminator="\n")
     alt = f"{plot.alt} The numbers are in figures/{plot.name}.csv."
     svg, inches = folder / f"{plot.name}.svg", plot.figure.get_figwidth()
