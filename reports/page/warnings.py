@@ -156,11 +156,9 @@ def _cost_warnings(results: Results) -> Iterator[str]:
     if not off.empty:
         who = off_by_method(off, axis)
         yield caution("budgets", "missed", axis=WORDS[axis], n=len(off), who=who, most=SHOWN_OFF)
-    costs: tuple[Axis, ...] = ("macs", "params")
-    if axis == "weights":  # which parameters follow up to a constant
-        costs = ("macs",)
-    for other in costs:
-        if other != axis:
+    same = {axis, "params"} if axis == "weights" else {axis}  # parameters follow up to a constant
+    for other in ("macs", "params"):
+        if other not in same:
             yield from _unequal(results.trials.drop(off.index), axis, other)
 
 
