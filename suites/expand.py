@@ -153,9 +153,8 @@ def resolved(suite: AnySuite) -> str:
     What nobody has set is left to its default, whose very type (0, or 0.0) is in keys.
     """
     recipes = {name: one for name, one in suite.all_recipes.items() if name in suite.used_recipes}
-    content = suite.model_copy(update={"recipes": recipes}).model_dump(
-        by_alias=True, exclude_unset=True
-    )
+    whole = suite.model_copy(update={"recipes": recipes})
+    content = whole.model_dump(by_alias=True, exclude_unset=True)
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 

@@ -249,9 +249,8 @@ class Suite(AnySuite):
 
     def _comparable(self) -> Iterator[str]:
         refuse_twice("recoveries", [one.name for one in self.recoveries])
-        yield from none_of(
-            "analysis.control", "methods", [self.analysis.control], self.method_names
-        )
+        control = [self.analysis.control]
+        yield from none_of("analysis.control", "methods", control, self.method_names)
 
     def _looks(self) -> Iterator[str]:
         looks = self.analysis.looks

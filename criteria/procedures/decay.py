@@ -28,8 +28,11 @@ class _Rounds(Procedure):
     """
 
     options: DecayOptions
-    rounds: int = 1
     resumed = ("controller", "_round", "_releases", "_met")
+
+    @property
+    def rounds(self) -> int:
+        return self.options.rounds if isinstance(self.options, StagedOptions) else 1
 
     def attach(self, training: Training) -> None:
         super().attach(training)
@@ -126,8 +129,3 @@ class DecayStaged(_Rounds):
 
     options_type: ClassVar = StagedOptions
     follows = False
-
-    @property
-    def rounds(self) -> int:  # type: ignore[override]
-        assert isinstance(self.options, StagedOptions)
-        return self.options.rounds

@@ -108,12 +108,11 @@ class Gates(Procedure):
     def begin(self, model: nn.Module) -> None:
         from ..families.gate_norm import open_gates
 
-        named = open_gates(model, self.ground.groups)
+        groups = self.ground.groups
+        named = open_gates(model, groups)
         if not named:
             raise NotApplicable("gates: no group of this network has an nn.BatchNorm2d to gate")
-        self._norms = [
-            sum(one.name in named for one in group.members) or 1 for group in self.ground.groups
-        ]
+        self._norms = [sum(one.name in named for one in each.members) or 1 for each in groups]
 
     def check_length(self, steps: int) -> None:
         """Raises CriteriaError where ticks and tocks need more steps."""
