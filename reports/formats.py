@@ -119,9 +119,8 @@ def number(value: Any, digits: int = 3) -> Cell:
     if 0 < value < LEAST:
         return Cell(f"<{LEAST:g}", float(value))
     shown = float(f"{float(value):.{digits}g}") + 0.0  # no -0
-    text = (
-        f"{shown:,.0f}".replace(",", "\N{NO-BREAK SPACE}") if abs(shown) >= 1000 else f"{shown:g}"
-    )
+    grouped = f"{shown:,.0f}".replace(",", "\N{NO-BREAK SPACE}")
+    text = grouped if abs(shown) >= 1000 else f"{shown:g}"
     return Cell(text.replace("-", "−"), float(value))
 
 

@@ -62,9 +62,8 @@ def differences(rows: pd.DataFrame, method: str, reference: str, span: Range) ->
     values = per_trial(gap.to_numpy()[:, :, None], shares)[:, 0]
     used = both["budget"].isin(gap.index) & both["base"].isin(gap.columns)
     keys = frozenset(both.loc[used & (both["outcome"] == "done"), "key"])
-    return Differences(
-        dict(zip(map(str, gap), values.tolist(), strict=True)), len(gap), keys, lacking
-    )
+    bases = dict(zip(map(str, gap), values.tolist(), strict=True))
+    return Differences(bases, len(gap), keys, lacking)
 
 
 def in_range(rows: pd.DataFrame, span: Range) -> pd.DataFrame:

@@ -108,6 +108,5 @@ def fit_titles(figure: Figure) -> bool:
 def _titled(ax: Axes) -> Text:
     """The artist of a left title, which matplotlib keeps to itself."""
     said = ax.get_title(loc="left")
-    return next(
-        one for one in ax.get_children() if isinstance(one, Text) and one.get_text() == said
-    )
+    texts = (one for one in ax.get_children() if isinstance(one, Text))
+    return next(one for one in texts if one.get_text() == said)

@@ -42,9 +42,8 @@ def _standing(row: dict[Any, Any]) -> Cell:
     if row["standing"] == "missing":
         return Cell("–")
     spread = "" if pd.isna(row["sd"]) else f" ± {shown(row['sd'])}"
-    return Cell(
-        points(row["mean"]) + spread, float(row["mean"]), best.MARKED.get(row["standing"], "")
-    )
+    mark = best.MARKED.get(row["standing"], "")
+    return Cell(points(row["mean"]) + spread, float(row["mean"]), mark)
 
 
 def overall_table(results: Results, recovery: str) -> Table:
