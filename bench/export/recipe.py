@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from criteria.catalog import unregistered
@@ -25,7 +24,7 @@ from criteria.source import closure
 from reports.seal import Unsealed, seal_json, unseal
 
 from ..errors import ExportError, needed
-from ..store.sealed import file_sha256
+from ..store.sealed import file_sha256, part_of
 from .runtimes import bound, outputs, resized, written
 
 RECIPE, WEIGHTS, CHECK = "pruning_recipe.json", "network.safetensors", "check.safetensors"
@@ -59,13 +58,11 @@ def keep(
             of them is another network.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=".", dir=folder) as place:
-            part = Path(place)
+        with part_of(folder) as part:
             try:
                 _write(part, model, inputs, constructor, about)
             except ExportError as error:
-                raise ExportError(str(error).replace(place, str(folder))) from error
+                raise ExportError(str(error).replace(str(part), str(folder))) from error
             names = [one.name for one in part.iterdir() if one.is_file()]
             for name in sorted(names, key=RECIPE.__eq__):  # the recipe last
                 (part / name).replace(folder / name)

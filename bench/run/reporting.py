@@ -166,11 +166,11 @@ def reasons(records: Iterable[Record]) -> dict[tuple[str, str], list[str]]:
 
 
 @contextmanager
-def saying_damage(store: Store, console: Console) -> Iterator[None]:
-    """Say at the end what was found damaged inside the block, by this process or a worker."""
+def saying_damage(store: Store, console: Console) -> Iterator[int]:
+    """Say at the end what this process or a worker found damaged; gives how much was before."""
     earlier = len(store.set_aside_so_far())
     try:
-        yield
+        yield earlier
     finally:
         for line in store.set_aside_so_far()[earlier:]:
             say(console, ("damaged", "yellow"), f" {line}")

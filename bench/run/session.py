@@ -80,7 +80,7 @@ def session(plan: Plan, request: Request, console: Console) -> int:
         )
     store, data_root = Store(request.settings.results), request.settings.data_root.resolve()
     settings = replace(request.settings, results=store.root, data_root=data_root)
-    with speaking_of(shared_metric(plan.suite)), store.lock(), saying_damage(store, console):
+    with speaking_of(shared_metric(plan.suite)), store.lock(), saying_damage(store, console) as old:
         records, most = plan.records(store), ""
         needed, course = plan.needed(records)
         if looks := bool(course.looks) and not request.trial:
@@ -98,7 +98,7 @@ def session(plan: Plan, request: Request, console: Console) -> int:
             f"{again if len(todo) > len(pending) else ''}; results in {request.settings.results}",
         )
         if todo or (records and not _shown(plan, store, records)):
-            with RunLog(store, plan.suite.suite, Live(console)) as log:
+            with RunLog(store, plan.suite.suite, Live(console), old) as log:
                 how = {"workers": request.workers, "executor": request.executor}
                 how |= {"suite": plan.suite.suite, "command": request.command, "to_go": len(todo)}
                 log.tell("run started", process=os.getpid(), **how, **environment(settings.device))

@@ -77,7 +77,7 @@ class Store:
             self.root.mkdir(parents=True, exist_ok=True)
             lock.acquire()
             (self.root / ".holder").write_text(f"{os.getpid()} on {platform.node()}")
-            parts = (self.root.glob(f"{one}.*.part") for one in ("", "*/", "reports/*/"))
+            parts = (self.root.glob(f"{one}.*.part") for one in ("", "*/", "*/*/"))
             for part in chain.from_iterable(parts):  # what a killed run left half written
                 if part.is_dir():
                     shutil.rmtree(part, ignore_errors=True)
