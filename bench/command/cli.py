@@ -163,7 +163,7 @@ def status(chosen: _OneOrAll, watch: Annotated[bool, option("status.watch")] = F
     if watch:
         from .watch import show_run
 
-        show_run(console, store, chosen.name)
+        show_run(console, store, chosen.suite().suite if Path(chosen.name).suffix else chosen.name)
         return
     with saying_damage(store, console):
         if chosen.name:

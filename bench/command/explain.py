@@ -61,7 +61,9 @@ def show_trial(console: Console, store: Store, wanted: str) -> None:
     command = ["bench", "run", suite, *plugins, f"--trial={key[:12]}", f"--results={store.root}"]
     say(console, ("alone: ", "bold"), shlex.join([*command, *["--retry-failed"] * bool(record)]))
     if record and record.status != "failed":
-        say(console, f"which runs it again once {store.record_path(key)} is taken away")
+        file = store.record_path(key)
+        unpacked = "" if file.exists() else "bench pack --unpack has been run and "
+        say(console, f"which runs it again once {unpacked}{file} is taken away")
 
 
 def _name(of: Labels) -> str:
