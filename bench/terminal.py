@@ -1,10 +1,11 @@
 """Sentences and tables for people: on a terminal broken between words, in a file not at all."""
 
 import os
+import re
 import sys
 from collections.abc import Iterable, Sequence
 
-from rich._wrap import divide_line
+from rich.cells import cell_len
 from rich.console import Console
 from rich.measure import measure_renderables
 from rich.table import Table
@@ -15,6 +16,7 @@ from suites.faults import printable
 Cell = str | Text
 UNBROKEN = 100_000  # columns of what is no terminal
 GAP = 2  # columns between two of a table
+_WORD = re.compile(r"\S+\s*")
 
 
 def console_for_people(*, stderr: bool = False) -> Console:
@@ -44,7 +46,13 @@ def say(console: Console, *parts: Cell | tuple[str, str], indent: int = 0) -> No
     """
     styled = (plain(*one) if isinstance(one, tuple) else plain(one) for one in parts)
     for line in Text.assemble(*styled).split("\n", allow_blank=True):
-        for part in line.divide(divide_line(line.plain, console.width - indent, fold=False)):
+        offsets, used = [], indent
+        for word in _WORD.finditer(line.plain):
+            if used > indent and used + cell_len(word[0].rstrip()) > console.width:
+                offsets.append(word.start())
+                used = indent
+            used += cell_len(word[0])
+        for part in line.divide(offsets):
             part.rstrip()
             part.pad_left(indent if part else 0)
             console.print(part, soft_wrap=True)

@@ -83,7 +83,7 @@ def test_what_is_wrong_with_the_machine(
     done = bench("doctor", "--results", results)
     told = found(done.out)
     assert done.code == 1
-    for what in ("versions", "disk", "results"):
+    for what in ("versions", "disk", "MLflow"):
         assert told[what][0] == "wrong"
     assert told["extras"] == ("ok", "all but none")
     assert told["threads"][0] == "look"
