@@ -51,10 +51,8 @@ def needed(extra: str, *packages: str, wrong: type[BenchError] = BenchError) -> 
     try:
         return [import_module(one) for one in packages][-1]
     except ImportError as error:
-        raise wrong(
-            f"this needs {', '.join(packages)}, which the extra `{extra}` brings: pip install "
-            f"'pruning-bench[{extra}]' ({error})"
-        ) from error
+        said = fault("needed", packages=", ".join(packages), extra=extra, error=error)
+        raise wrong(said) from error
 
 
 def at_fault(file: Path, error: BaseException) -> str:

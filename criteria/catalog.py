@@ -7,15 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-import yaml
 from pydantic import ValidationError
 
-from .errors import OptionError, did_you_mean
+from .errors import OptionError, did_you_mean, texts
 from .options import Options
 from .source import PACKAGE
 
@@ -35,7 +33,7 @@ class Registered:
     @property
     def faithful(self) -> str:
         """How close this is to the paper and to the authors' code."""
-        return self.note or _faithful()[self.kind].get(self.name, "")
+        return self.note or texts("faithful.yaml")[self.kind].get(self.name, "")
 
     @property
     def summary(self) -> str:
@@ -46,13 +44,6 @@ class Registered:
     def file(self) -> Path:
         """The file that defines it."""
         return Path(inspect.getfile(self.type)).resolve()
-
-
-@cache
-def _faithful() -> dict[str, dict[str, str]]:
-    """By kind and name, of all criteria and phases of this package."""
-    notes: dict[str, dict[str, str]] = yaml.safe_load((PACKAGE / "faithful.yaml").read_text())
-    return notes
 
 
 _COPIES: ContextVar[Path | None] = ContextVar("_COPIES", default=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable, Sequence
 from typing import Any, ClassVar
 
-from .errors import NotApplicable, ScoreError
+from .errors import NotApplicable, ScoreError, fault
 from .evidence.batch import Batch
 from .evidence.needs import Need
 from .lazy import Tensor, torch
@@ -129,10 +129,8 @@ class Criterion:
         scores = [self.member_scores(member) for member in counted]
         for member, one in zip(counted, scores, strict=True):
             if one.shape != (group.units,):
-                raise ScoreError(
-                    f"{self.name} has scores of shape {tuple(one.shape)} for {member.name}; they "
-                    f"are one number a unit, of shape {(group.units,)}"
-                )
+                known = {"found": tuple(one.shape), "shape": (group.units,)}
+                raise ScoreError(fault("member_shape", name=self.name, of=member, **known))
         return normalize(self.reduced(torch.stack(scores)), self.options.normalizer)
 
 
@@ -151,14 +149,9 @@ def checked_scores(criterion: Criterion) -> list[Tensor]:
         expected = criterion.score_shape(group)
         found = tuple(values.shape) if isinstance(values, torch.Tensor) else type(values).__name__
         if found != expected:
-            raise ScoreError(
-                f"{criterion.name} returned {found} for the group of {group.root}; "
-                f"expected a tensor of shape {expected}"
-            )
+            known = {"found": found, "shape": expected}
+            raise ScoreError(fault("group_shape", name=criterion.name, of=group, **known))
         if not torch.isfinite(values).all():
             bad = int((~torch.isfinite(values)).sum())
-            raise ScoreError(
-                f"{criterion.name} returned {bad} values that are not finite "
-                f"for the group of {group.root} ({group.units} units)"
-            )
+            raise ScoreError(fault("not_finite", name=criterion.name, bad=bad, of=group))
     return [values.detach().double().cpu() for values in scores]

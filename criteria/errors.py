@@ -2,6 +2,11 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
 
 
 class CriteriaError(ValueError):
@@ -36,3 +41,14 @@ def did_you_mean(name: str, known: Iterable[str], most: int = 3) -> str:
     """A question about the names nearest to an unknown one, to follow it; empty where none is."""
     near = get_close_matches(name, known, n=most)
     return f" Did you mean {' or '.join(near)}?" if near else ""
+
+
+@cache
+def texts(file: str) -> Any:
+    """What a YAML file of this package holds."""
+    return yaml.safe_load(Path(__file__).with_name(file).read_text("utf-8"))
+
+
+def fault(what: str, /, **known: Any) -> str:
+    """A sentence of faults.yaml, over what is known."""
+    return texts("faults.yaml")[what].format(**known)

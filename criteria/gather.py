@@ -7,7 +7,7 @@ from traceback import clear_frames
 from typing import Any
 
 from .criterion import Criterion, checked_scores
-from .errors import CriteriaError
+from .errors import CriteriaError, fault
 from .evidence.batch import Batch, Inputs, Loss, Shared, cross_entropy
 from .evidence.meter import Cost, PeakMemory
 from .evidence.needs import Need
@@ -97,10 +97,7 @@ def _show(
         costs[at].seconds += meter.seconds(at)
         costs[at].images += batch.size
         if not batch.shared.intact():
-            raise CriteriaError(
-                f"{criteria[at].name} changed weights or gradients in place, which all criteria "
-                "share; change a clone"
-            )
+            raise CriteriaError(fault("changed_in_place", name=criteria[at].name))
 
 
 def _attempt(criterion: Criterion, batch: Batch, key: int) -> Exception | None:

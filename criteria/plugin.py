@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from .catalog import CATALOGS, Registered
-from .errors import UnknownCriterion
+from .errors import UnknownCriterion, fault
 
 
 def load_plugin(path: Path) -> None:
@@ -30,11 +30,7 @@ def load_plugin(path: Path) -> None:
     _import(path)
     now = _registered()
     if before == set(now) and all(entry.file != path.resolve() for entry in now.values()):
-        raise UnknownCriterion(
-            f"plugin {path}: it registers no criterion (criteria.register), no phase "
-            "(criteria.phases.register_phase), and no model, dataset or task "
-            "(bench.register_model, bench.register_dataset, bench.register_task)"
-        )
+        raise UnknownCriterion(fault("registers_nothing", path=path))
 
 
 def _registered() -> dict[tuple[str, str], Registered]:

@@ -20,8 +20,7 @@ def reduce_members(scores: Tensor, how: Reduction) -> Tensor:
     """`[members, units]` to `[units]`; `first` is the group's root alone."""
     if how == "first":
         return scores[0]
-    reduced: Tensor = getattr(scores, "amax" if how == "max" else how)(0)
-    return reduced
+    return getattr(scores, "amax" if how == "max" else how)(0)
 
 
 def normalize(scores: Tensor, how: Normalizer) -> Tensor:

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from .catalog import Catalog, Registered
 from .criterion import Criterion
-from .errors import NotApplicable, OptionError, UnknownCriterion
+from .errors import NotApplicable, OptionError, UnknownCriterion, fault
 from .evidence.needs import Need
 from .lazy import torch
 from .network.member import Group
@@ -114,8 +114,7 @@ def needed(name: str, options: Mapping[str, Any]) -> Need:
         >>> needed("inverse", {"of": "taylor"}).name
         'GRADIENTS'
     """
-    needs: Need = find(name).type.needed(CATALOG.options(name, options))
-    return needs
+    return find(name).type.needed(CATALOG.options(name, options))
 
 
 def draws(name: str, options: Mapping[str, Any]) -> bool:
@@ -166,23 +165,17 @@ def require(name: str, options: Mapping[str, Any], unit: Unit) -> None:
         NotApplicable: it does not score them; names those that do.
         OptionError: an option that would be ignored.
     """
-
-    def fits(entry: Entry) -> bool:
-        return entry.structured if unit == "channels" else entry.unstructured
-
-    entry = find(name)
-    if not fits(entry):
-        able = ", ".join(one.name for one in criteria() if fits(one))
+    entry, scored = find(name), "structured" if unit == "channels" else "unstructured"
+    if not getattr(entry, scored):
+        able = ", ".join(one.name for one in criteria() if getattr(one, scored))
         raise NotApplicable(f"{entry.name} does not score {unit}; these do: {able}")
     resolved = CATALOG.options(name, options)
     for option, field in type(resolved).model_fields.items():
         value = getattr(resolved, option)
         for mark in field.metadata:
             if isinstance(mark, Only) and mark.unit != unit and value != field.default:
-                raise OptionError(
-                    f"{entry.name}: option {option!r} = {value!r} would be ignored where {unit} "
-                    f"are pruned: {mark.why}; leave it at {field.default!r}"
-                )
+                known = {"value": value, "unit": unit, "why": mark.why, "usual": field.default}
+                raise OptionError(fault("ignored", name=entry.name, option=option, **known))
     for part in parts_of(resolved):
         require(part.criterion, part.options, unit)
 

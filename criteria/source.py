@@ -16,26 +16,17 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib.machinery import PathFinder
 from importlib.util import find_spec
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 PACKAGE = Path(__file__).resolve().parent
 _ENGINE = ("bench", "suites", "reports")  # ENGINE_VERSION speaks for them
+_IMPORT = (ast.Import, ast.ImportFrom)
 
 # They name things, word faults, or measure time and memory; they decide no number.
-ASIDE = frozenset(
-    PACKAGE / one
-    for one in (
-        "catalog.py",
-        "registry.py",
-        "phases.py",
-        "plugin.py",
-        "errors.py",
-        "lazy.py",
-        "source.py",
-        "evidence/meter.py",
-    )
-)
+_ASIDE = ("catalog", "registry", "phases", "plugin", "errors", "lazy", "source", "evidence/meter")
+ASIDE = frozenset(PACKAGE / f"{one}.py" for one in _ASIDE)
 
 
 def hash_of(files: Iterable[Path], *more: str) -> str:
@@ -98,10 +89,8 @@ def _plain(node: Any, names: dict[Any, Any]) -> Any:
         case ast.Module():
             return _plain(_with_a_place(node), names)
         case ast.Import() | ast.ImportFrom():
-            return [
-                "Import",
-                *sorted(([one.bound, names.get(one)] for one in _names(node)), key=str),
-            ]
+            bound = [[one.bound, names.get(one)] for one in _names(node)]
+            return ["Import", *sorted(bound, key=str)]
         case ast.Name(id=name) if name in names:
             return ["Imported", names[name]]
         case ast.JoinedStr(values=values):
@@ -171,11 +160,10 @@ def _with_a_place(module: ast.Module) -> list[ast.stmt]:
     Such an import stands at the top level, and nothing else there gives its name another meaning.
     """
     often = {name for name, times in Counter(_bound(module)).items() if times > 1}
-    kinds = (ast.Import, ast.ImportFrom)
     return [
         one
         for one in module.body
-        if not isinstance(one, kinds) or often & {name.bound for name in _names(one)}
+        if not isinstance(one, _IMPORT) or often & {name.bound for name in _names(one)}
     ]
 
 
@@ -217,8 +205,7 @@ class Reached(NamedTuple):
 def _imports(file: Path) -> list[Import]:
     """All of a file, inside functions too; what is for type checkers alone is left out."""
     nodes = ast.walk(_tree(file))
-    kinds = (ast.Import, ast.ImportFrom)
-    return [one for node in nodes if isinstance(node, kinds) for one in _names(node)]
+    return [one for node in nodes if isinstance(node, _IMPORT) for one in _names(node)]
 
 
 def _names(node: ast.Import | ast.ImportFrom) -> Iterator[Import]:
@@ -299,7 +286,7 @@ def _only_re_exports(init: Path) -> bool:
 
     A user's may import for the sake of what that does.
     """
-    imports = (ast.Import, ast.ImportFrom) if PACKAGE in init.parents else ()
+    imports = _IMPORT if PACKAGE in init.parents else ()
     return all(
         isinstance(one, imports)
         or (isinstance(one, ast.Assign) and _name(one.targets[0]) == "__all__")
@@ -333,12 +320,7 @@ def _child(folder: Path, name: str) -> Path | None:
 
 def _packages(file: Path) -> list[Path]:
     """Folders of the packages that a file is in, innermost first."""
-    folders = []
-    for folder in file.parents:
-        if not (folder / "__init__.py").is_file():
-            break
-        folders.append(folder)
-    return folders
+    return list(takewhile(lambda one: (one / "__init__.py").is_file(), file.parents))
 
 
 def _home(file: Path, top: str) -> Path | None:

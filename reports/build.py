@@ -1,7 +1,5 @@
 """One suite's report: a folder with page, figures and tables, made from records alone."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace

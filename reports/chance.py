@@ -18,10 +18,7 @@ def near_chance(top1: float, classes: int, images: int) -> bool:
     It is where it lies below twice 1/classes; of few classes, below a fifth of the way from
     guessing to all right; and on few images, within three standard errors of guessing.
 
-    Args:
-        top1: share of the test images that are right.
-        classes: of the dataset.
-        images: in its test split.
+    `top1`: share of the test images that are right, of which there are `images`.
 
     >>> near_chance(0.19, 10, 360), near_chance(0.5, 10, 360), near_chance(0.019, 100, 10_000)
     (True, False, True)

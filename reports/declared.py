@@ -52,9 +52,8 @@ class Footing:
         """What belongs beside every finding; none where the plan ran as it was declared."""
         said = {"Rehearsal": self.rehearsal, "Near chance": self.near_chance}
         said["Interim"] = self.interim
-        return [f"{name}: {one}." for name, one in said.items() if one] + [
-            f"Exploratory: {one}." for one in self.exploratory
-        ]
+        differs = [f"Exploratory: {one}." for one in self.exploratory]
+        return [f"{name}: {one}." for name, one in said.items() if one] + differs
 
     def void(self, problems: Collection[str]) -> str:
         """Why nothing may be concluded of these, whatever tests find; empty where they speak."""

@@ -15,6 +15,7 @@ from .metric import spoken
 
 Mark = Literal["", "best", "near"]
 NEAR = "†"  # not shown to differ from the best
+_MARKDOWN: Mapping[Mark, str] = {"": "{}", "best": "**{}**", "near": f"{{}} {NEAR}"}
 LEAST = 1e-3  # what is smaller is not worth its digits
 MOST = 3  # names that a sentence bears
 
@@ -47,7 +48,8 @@ class Table:
         """A GitHub table under its caption; the best is bold."""
         lines = [self.caption + ".", "", markdown_row(column.head for column in self.columns)]
         lines.append("|" + "|".join("---:" if one.numeric else "---" for one in self.columns) + "|")
-        lines += [markdown_row(_marked_markdown(cell) for cell in row) for row in self.rows]
+        for row in self.rows:
+            lines.append(markdown_row(_MARKDOWN[cell.mark].format(cell.text) for cell in row))
         return "\n".join(lines) + "\n"
 
 
@@ -55,12 +57,6 @@ def markdown_row(texts: Iterable[str]) -> str:
     """A row of a Markdown table, in which nothing is taken for HTML."""
     plain = (text.replace("|", r"\|").replace("<", "&lt;") for text in texts)
     return f"| {' | '.join(plain)} |"
-
-
-def _marked_markdown(cell: Cell) -> str:
-    if cell.mark == "best":
-        return f"**{cell.text}**"
-    return cell.text + (f" {NEAR}" if cell.mark == "near" else "")
 
 
 @cache
@@ -123,9 +119,8 @@ def number(value: Any, digits: int = 3) -> Cell:
     if 0 < value < LEAST:
         return Cell(f"<{LEAST:g}", float(value))
     shown = float(f"{float(value):.{digits}g}") + 0.0  # no -0
-    text = (
-        f"{shown:,.0f}".replace(",", "\N{NO-BREAK SPACE}") if abs(shown) >= 1000 else f"{shown:g}"
-    )
+    grouped = f"{shown:,.0f}".replace(",", "\N{NO-BREAK SPACE}")
+    text = grouped if abs(shown) >= 1000 else f"{shown:g}"
     return Cell(text.replace("-", "−"), float(value))
 
 

@@ -16,7 +16,7 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from itertools import accumulate
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -66,15 +66,8 @@ def is_key(text: str) -> bool:
     return re.fullmatch("[0-9a-f]{64}", text) is not None
 
 
-WORDS = {
-    "macs": "MACs",
-    "params": "parameters",
-    "channels": "channels",
-    "weights": "weights",
-    "threshold": "thresholds",
-    "latency": "latency",
-    "memory": "memory",
-}
+WORDS: dict[str, str] = {axis: axis for axis in get_args(Axis)}
+WORDS |= {"macs": "MACs", "params": "parameters", "threshold": "thresholds"}
 
 
 def budget_words(cost: str | None, budget: float | None) -> str:

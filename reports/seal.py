@@ -47,11 +47,9 @@ def unseal(content: bytes, name: str = "") -> bytes:
         Unsealed: it bears no seal, or is not what was sealed.
     """
     found = _SEAL.search(content, max(0, len(content) - _LENGTH))
-    if found is None:
-        raise _no_seal(len(content))
-    inside = content[: found.start()]
-    _compare(_digest(name, inside), found[1] or found[2])
-    return inside if found[1] else inside + b"\n}\n"
+    inside = content[: found.start() if found else 0]
+    sealed = _held(found, _digest(name, inside), len(content))
+    return inside if sealed[1] else inside + b"\n}\n"
 
 
 def seal_file(path: Path, name: str) -> None:
@@ -72,10 +70,7 @@ def check_file(path: Path, name: str) -> None:
         while block := file.read(min(max(left, 0), _BLOCK)):
             digest.update(block)
             left -= len(block)
-        found = _SEAL.fullmatch(file.read(_BEHIND))
-    if found is None:
-        raise _no_seal(left + _BEHIND)
-    _compare(digest, found[1])
+        _held(_SEAL.fullmatch(file.read(_BEHIND)), digest, left + _BEHIND)
 
 
 def _digest(name: str, content: bytes = b"") -> Any:
@@ -88,10 +83,10 @@ def _behind(digest: Any) -> bytes:
     return f"\nsealed {digest.hexdigest()}\n".encode()
 
 
-def _compare(digest: Any, sealed: bytes) -> None:
-    if digest.hexdigest().encode() != sealed:
+def _held(found: re.Match[bytes] | None, digest: Any, size: int) -> re.Match[bytes]:
+    """The seal that was found behind content of this digest."""
+    if found is None:
+        raise Unsealed("it ends before its SHA-256" if size else "it is empty")
+    if digest.hexdigest().encode() != (found[1] or found[2]):
         raise Unsealed("its content is not what its SHA-256 says")
-
-
-def _no_seal(size: int) -> Unsealed:
-    return Unsealed("it ends before its SHA-256" if size else "it is empty")
+    return found

@@ -137,17 +137,14 @@ def load_suite(
     if suite.unfollowed and scale in (None, PAPER) and not overrides and known is None:
         lost = ", ".join(key for key, _ in suite.unfollowed)
         raise SuiteError(f"{path}: {fault('unfollowed', keys=lost)}")
-    keys = [one.partition("=")[0].strip() for one in overrides]
-    if "suite" in keys and "description" not in keys:
-        last = dict(zip(keys, overrides, strict=True))  # of a key given twice the last holds
+    told, last = suite.description, {one.partition("=")[0].strip(): one for one in overrides}
+    if "suite" in last and "description" not in last:
         others = [one for key, one in last.items() if key != "suite"]
         told = f"{content.get('suite')}, changed: {', '.join(others) or 'its name alone'}"
-        return suite.model_copy(update={"description": told})
-    if suite.at_scale and not suite.description:
+    elif suite.at_scale and not told:
         runs = ", ".join(problem_name(*one) for one in suite.problems)
         told = f"A smaller version of a suite (scale {suite.at_scale}), of {runs}."
-        return suite.model_copy(update={"description": told})
-    return suite
+    return suite.model_copy(update={"description": told} if told != suite.description else {})
 
 
 def resolved(suite: AnySuite) -> str:
@@ -156,9 +153,8 @@ def resolved(suite: AnySuite) -> str:
     What nobody has set is left to its default, whose very type (0, or 0.0) is in keys.
     """
     recipes = {name: one for name, one in suite.all_recipes.items() if name in suite.used_recipes}
-    content = suite.model_copy(update={"recipes": recipes}).model_dump(
-        by_alias=True, exclude_unset=True
-    )
+    whole = suite.model_copy(update={"recipes": recipes})
+    content = whole.model_dump(by_alias=True, exclude_unset=True)
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 
@@ -185,10 +181,7 @@ def _refuse_name_of_library(content: Mapping[str, Any], path: Path) -> None:
     name = content.get("suite")
     own = library().get(name) if isinstance(name, str) else None
     if own is not None and not own.samefile(path) and read_yaml(own) != content:
-        raise SuiteError(
-            f"{path}: suite = {name}: the library has another suite of that name, and reports and "
-            "MLflow experiments go by names; give it one of its own"
-        )
+        raise SuiteError(f"{path}: {fault('of_library', name=name)}")
 
 
 def _find(name: str, recorded: Collection[str] = ()) -> Path:

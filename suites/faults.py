@@ -59,8 +59,7 @@ def no_such(what: str, name: str, known: Iterable[str]) -> str:
 
 @cache
 def _sentences(file: Path) -> dict[str, str]:
-    found: dict[str, str] = yaml.safe_load(file.read_text("utf-8"))
-    return found
+    return yaml.safe_load(file.read_text("utf-8"))
 
 
 def sentence(file: Path, what: str, /, **known: Any) -> str:

@@ -91,10 +91,8 @@ def _refuse(value: Any, key: str) -> None:
     if isinstance(value, float) and not math.isfinite(value):
         raise SuiteError(f"{key}{value}: only finite numbers are allowed")
     if not isinstance(value, str | int | float | None):
-        raise SuiteError(
-            f"{key}{shown(value)}: a {type(value).__name__}; allowed are text (in quotes, where "
-            "it looks like a date), numbers, true, false, null, lists and mappings"
-        )
+        kind = type(value).__name__
+        raise SuiteError(f"{key}{shown(value)}: {fault('no_value', kind=kind)}")
 
 
 def read_yaml(path: Path) -> Any:

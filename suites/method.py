@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
-from .faults import explained, no_such
+from .faults import explained, fault, no_such
 from .files import read_yaml
 from .protocol import Rewind, Scope
 from .section import ByName, Chosen, Section, Several, Slug
@@ -77,10 +77,7 @@ class PhaseSpec(Section):
     @classmethod
     def _names_a_recipe(cls, given: Any) -> Any:
         if isinstance(given, str):
-            raise ValueError(
-                f"{given} trains, and needs the recipe that it trains by: write "
-                f"{{name: {given}, recipe: RECIPE}}, or a preset (bench list presets)"
-            )
+            raise ValueError(fault("phase_recipe", name=given))
         return given
 
 
@@ -123,10 +120,7 @@ class MethodSpec(Section):
 
     def faults(self) -> Iterator[str]:
         if self.iterative and self.iterative.trains and self.procedure:
-            yield (
-                "iterative.recover and rewind train between steps and procedure trains after them; "
-                "give one"
-            )
+            yield fault("trains_twice")
 
     @property
     def name(self) -> str:

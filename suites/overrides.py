@@ -26,12 +26,11 @@ def scale_names(content: Mapping[str, Any], path: Path) -> list[str]:
     if not isinstance(scales, dict):
         raise SuiteError(f"{path}: scales = {scales!r}: expected a mapping of names to overrides")
     for name, overlay in scales.items():
+        place = f"{path}: scales.{name}"
         if name == PAPER:
-            raise SuiteError(f"{path}: scales.{PAPER}: that is the file as it stands; leave it out")
+            raise SuiteError(f"{place}: that is the file as it stands; leave it out")
         if not isinstance(overlay, dict) or not overlay:
-            raise SuiteError(
-                f"{path}: scales.{name} = {overlay!r}: expected a mapping of overrides"
-            )
+            raise SuiteError(f"{place} = {overlay!r}: expected a mapping of overrides")
     return [*([PAPER] if "reduced" in scales else []), *scales]
 
 
@@ -89,16 +88,14 @@ def _positions(place: Sequence[Any], part: str, rest: str, source: str) -> list[
     if part == "*":
         having = [at for at, one in enumerate(place) if isinstance(one, dict) and section in one]
         if not having:
-            raise SuiteError(
-                f"{source}: none of a list of {len(place)} has {shown(section)} inside"
-            )
+            why = f"none of a list of {len(place)} has {shown(section)} inside"
+            raise SuiteError(f"{source}: {why}")
         return having
     numbers = [str(at) for at in range(len(place))]
     if part in numbers:
         return [numbers.index(part)]
-    raise SuiteError(
-        f"{source}: {shown(part)} is no position in a list of {len(place)}, nor * for all"
-    )
+    why = f"{shown(part)} is no position in a list of {len(place)}, nor * for all"
+    raise SuiteError(f"{source}: {why}")
 
 
 def overridden(content: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from .faults import fault
 from .protocol import Budgets, Calibration, SelectionSpec
 from .recipe import Recipe
 from .section import ByName, Chosen, Section, Slug, slug
@@ -109,10 +110,7 @@ class ModelSpec(_Named):
             if not self.checkpoint.startswith("https://"):
                 yield f"checkpoint {self.checkpoint}: give a path or an https URL"
             if not self.sha256:
-                yield (
-                    f"checkpoint {self.checkpoint} needs its sha256; download it by hand, look at "
-                    "it, and give what sha256sum says"
-                )
+                yield fault("no_sha256", checkpoint=self.checkpoint)
 
 
 def problem_name(dataset: DatasetSpec, model: ModelSpec) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from .faults import meant
+from .faults import fault, meant
 from .section import MOST, Section
 
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -39,9 +39,8 @@ class Deployment(Section):
         >>> Deployment(runtime="onnxruntime", batch=64).title
         'onnxruntime, batch 64, 1 thread'
         """
-        return f"{self.runtime}, batch {self.batch}, {self.threads} thread" + "s" * (
-            self.threads > 1
-        )
+        several = "s" * (self.threads > 1)
+        return f"{self.runtime}, batch {self.batch}, {self.threads} thread{several}"
 
 
 class Measure(Section):
@@ -223,10 +222,7 @@ class Tune(Section):
                 yield f"over.{key} = {values}: each value once, or it is tried and paid for twice"
         size = math.prod(map(len, self.over.values()))
         if not self.trials <= size <= COMBINATIONS:
-            yield (
-                f"trials = {self.trials}, and `over` has {size} combinations; give at least as "
-                f"many as trials, and at most {COMBINATIONS}"
-            )
+            yield fault("combinations", trials=self.trials, size=size, most=COMBINATIONS)
 
     @property
     def grid(self) -> list[dict[str, Any]]:
@@ -238,12 +234,6 @@ class Tune(Section):
         keys = sorted(self.over)  # whose order is not in the keys of trials
         values = product(*(self.over[key] for key in keys))
         return [dict(zip(keys, one, strict=True)) for one in values]
-
-
-_RECOVERIES = (
-    "a recovery is none, bn, {finetune: RECIPE}, which may also give total_epochs or tune, or "
-    "{rewind: weights, to: EPOCH} or {rewind: learning_rate, to: EPOCH}"
-)
 
 
 class RecoverySpec(Section):
@@ -267,22 +257,21 @@ class RecoverySpec(Section):
         rest = dict(given) if isinstance(given, Mapping) else {}
         keys = {"rewind", "to"} if "rewind" in rest else {"finetune", "total_epochs", "tune"}
         if wrong := sorted(set(rest) - keys):
-            raise ValueError(f"{', '.join(map(str, wrong))} has no place here; {_RECOVERIES}")
+            said = ", ".join(map(str, wrong))
+            raise ValueError(f"{said} has no place here; {fault('recoveries')}")
         if set(rest) == {"rewind", "to"}:
             return {"kind": "rewind", "rewind": {"what": rest["rewind"], "to": rest["to"]}}
         if "finetune" in rest:
             return {"kind": "finetune", "recipe": rest.pop("finetune"), **rest}
-        raise ValueError(f"{_RECOVERIES}, not {given!r}")
+        raise ValueError(f"{fault('recoveries')}, not {given!r}")
 
     def faults(self) -> Iterator[str]:
         asked = (self.kind == "finetune", self.kind == "rewind")
         extra = (self.total_epochs or self.tune) and not self.recipe
         if asked != (bool(self.recipe), bool(self.rewind)) or extra:
-            yield _RECOVERIES
+            yield fault("recoveries")
         if self.total_epochs and self.tune:
-            yield (
-                "total_epochs or tune, not both: what is tuned trains once for each of its settings"
-            )
+            yield fault("tuned_alike")
 
     @property
     def name(self) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from .faults import explained, no_such
+from .faults import explained, fault, no_such
 from .files import read_yaml
 from .section import Section
 
@@ -50,10 +50,7 @@ class Alteration(Section):
 
     def faults(self) -> Iterator[str]:
         if self.color_jitter and (not self.augment or self.color_jitter[3] > 0.5):
-            yield (
-                f"color_jitter = {self.color_jitter}: it is a part of augment, which may not be "
-                "false, and hue changes by at most 0.5, half of the circle"
-            )
+            yield fault("color_jitter", given=self.color_jitter)
 
 
 class Recipe(Alteration):
@@ -111,10 +108,7 @@ class Recipe(Alteration):
         if self.from_epoch and self.schedule == "constant" and not self.warmup_epochs:
             yield "from_epoch: a constant rate is the same from any epoch; leave it out"
         if self.accumulate > self.batch_size:
-            yield (
-                f"accumulate = {self.accumulate} micro-batches of batch_size = {self.batch_size} "
-                "images: none may be empty; lower accumulate"
-            )
+            yield fault("accumulate", parts=self.accumulate, images=self.batch_size)
 
     @property
     def scheduled(self) -> int:
@@ -145,10 +139,7 @@ class Recipe(Alteration):
         [3, 2]
         """
         if self.drop_last and images < self.batch_size:
-            raise ValueError(
-                f"drop_last leaves nothing of {images} training samples in batches of "
-                f"{self.batch_size}; lower batch_size, or leave drop_last out"
-            )
+            raise ValueError(fault("nothing_left", samples=images, batch=self.batch_size))
         return images // self.batch_size if self.drop_last else math.ceil(images / self.batch_size)
 
     def images_an_epoch(self, images: int) -> int:

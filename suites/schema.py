@@ -1,6 +1,6 @@
 """The suite: what is asked, as a checked value. A YAML file, `load_suite`, and nothing of torch."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Annotated, Any, Literal
 
@@ -195,14 +195,10 @@ class AnySuite(Section):
     @property
     def unfollowed(self) -> list[tuple[str, str]]:
         """Key and name of each recipe of a model or a dataset that no training there follows."""
-        owners: dict[str, Sequence[DatasetSpec | ModelSpec]] = {
-            "datasets": self.datasets,
-            "models": self.models,
-        }
         return [
             (f"{key}.{at}.recipes.{name}", name)
-            for key, those in owners.items()
-            for at, owner in enumerate(those)
+            for key in ("datasets", "models")
+            for at, owner in enumerate(getattr(self, key))
             for name in owner.recipes
             if not any(
                 owner in problem and name in self.recipes_followed(problem[1])
@@ -253,9 +249,8 @@ class Suite(AnySuite):
 
     def _comparable(self) -> Iterator[str]:
         refuse_twice("recoveries", [one.name for one in self.recoveries])
-        yield from none_of(
-            "analysis.control", "methods", [self.analysis.control], self.method_names
-        )
+        control = [self.analysis.control]
+        yield from none_of("analysis.control", "methods", control, self.method_names)
 
     def _looks(self) -> Iterator[str]:
         looks = self.analysis.looks

@@ -65,24 +65,16 @@ class ChosenSuite:
             raise BenchError(fault("only_read", given=self.name, instead="a suite"))
 
     def suite(self, *, has_run: bool = False) -> Suite | FidelitySuite:
-        """The suite at its scale; of one that `has_run`, with the looks that it has declared.
-
-        Raises:
-            SuiteError: see `load_suite`.
-        """
+        """The suite at its scale; of one that `has_run`, with the looks that it has declared."""
         if self.smoke and self.scale not in ("", "smoke"):
-            raise SuiteError(
-                f"--smoke is short for --scale smoke; --scale {self.scale} is another one"
-            )
+            other = f"--scale {self.scale} is another one"
+            raise SuiteError(f"--smoke is short for --scale smoke; {other}")
         return self._at("smoke" if self.smoke else self.scale, has_run=has_run)
 
     def outline(self, console: Console) -> Outline:
         """What was run last under this name; with options, what its file plans.
 
         Says what of it is other than a reader may think: see docs/suites.md.
-
-        Raises:
-            SuiteError, PlanError, CriteriaError, StoreError: as `plan`.
         """
         recorded = self._recorded.get(self.name)
         if recorded is None or self.overrides or self.scale or self.smoke or self.plugins:
@@ -90,9 +82,8 @@ class ChosenSuite:
         found = recorded.outline
         say(console, (found.suite.suite, "bold"), f"  {found.suite.description}")
         if self.name in library() and resolved(load_suite(self.name)) != recorded.suite:
-            say(
-                console, f"As it was run last, {recorded.minute}: the library's has other settings."
-            )
+            other = "the library's has other settings"
+            say(console, f"As it was run last, {recorded.minute}: {other}.")
         run_then = f"these are the trials as they were run, {recorded.minute}"
         if gone := [one for one in recorded.plugins if not one.is_file()]:
             load_plugins(one for one in recorded.plugins if one not in gone)
@@ -102,19 +93,13 @@ class ChosenSuite:
             files = ", ".join(map(str, gone))
             say(console, f"There is no plugin {files} any more{need}: {run_then}.")
         elif recorded.outdated:
-            say(
-                console,
-                f"The code of criteria has changed since: {run_then}; bench plan {self.name} says "
-                "whether any would run anew.",
-            )
+            anew = f"bench plan {self.name} says whether any would run anew"
+            say(console, f"The code of criteria has changed since: {run_then}; {anew}.")
         return found
 
     def plan(self, console: Console, trial: str = "") -> Plan:
         """The suite's plan, from its file; from its record where there is no file of that name, or
         where one `trial` of it is wanted as it was run.
-
-        Raises:
-            SuiteError, PlanError, CriteriaError: faults of the suite, a plugin or a name.
         """
         options = self.overrides or self.scale or self.smoke
         recorded = self._recorded.get(self.name) if trial and not options else None
@@ -127,8 +112,7 @@ class ChosenSuite:
     def plans_by_scale(self, console: Console) -> dict[str, Plan]:
         """The plans of all scales of the suite by name, its file as it stands first.
 
-        Raises:
-            SuiteError: one scale is asked for as well; else as `plan`.
+        Raises SuiteError where one scale is asked for as well.
         """
         if self.scale or self.smoke:
             raise SuiteError("--scales shows all scales of a suite; leave --scale and --smoke out")
@@ -237,9 +221,8 @@ class SuiteToRun(ChosenSuite):
         if self.until_decided:
             return looks_asked(suite, self.cap)
         if self.cap is not None:
-            raise SuiteError(
-                f"--cap {self.cap} is the most bases of --until-decided; give that too"
-            )
+            most = f"--cap {self.cap} is the most bases of --until-decided"
+            raise SuiteError(f"{most}; give that too")
         return super()._looks(suite, has_run=has_run)
 
 

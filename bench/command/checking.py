@@ -18,8 +18,7 @@ from ..terminal import plain, print_table, say
 def show_checks(console: Console, name: str, plugins: Sequence[Path], results: Path) -> int:
     """Check the named criterion, or all that the plugins register; 1 where one does not conform.
 
-    Raises:
-        BenchError: neither a name nor a plugin.
+    Raises BenchError for neither a name nor a plugin.
     """
     if not name and not plugins:
         raise BenchError("bench check: give the name of a criterion, --plugin FILE or --model NAME")
@@ -55,13 +54,9 @@ def show_network(
     options: Sequence[str],
     plugins: Sequence[Path],
     shape: tuple[int, int, int],
-    task: str = "classification",
+    task: str,
 ) -> None:
-    """Say what can be pruned of a model for data of so many classes, channels and pixels a side.
-
-    Raises:
-        BenchError, CriteriaError: it cannot be built or traced, or is not cut rightly.
-    """
+    """Say what can be pruned of a model for data of so many classes, channels and pixels a side."""
     with console.status(plain(f"building {name}")):
         from ..conformance.network import built, facts, unscored
 

@@ -21,7 +21,7 @@ from ..errors import SAID, BenchError, Interrupted, StoreError
 from ..plan.plugins import load_plugins
 from ..run.declaring import footing_of
 from ..run.packing import PACK, Pack, readable
-from ..run.reporting import compare_methods, finished, saying_damage, write_report
+from ..run.reporting import finished, saying_damage, write_report
 from ..store.store import Store
 from ..terminal import console_for_people, plain, say
 from .arguments import (
@@ -168,7 +168,7 @@ def status(chosen: _OneOrAll, watch: Annotated[bool, option("status.watch")] = F
     if watch:
         from .watch import show_run
 
-        show_run(console, store, chosen.name)
+        show_run(console, store, chosen.suite().suite if Path(chosen.name).suffix else chosen.name)
         return
     with saying_damage(store, console):
         if chosen.name:
@@ -253,11 +253,11 @@ def compare(
     """Hold one method of a suite against another: how much better, where, and how surely."""
     planned, store = chosen.outline(console), Store(chosen.results)
 
-    from .compare import show_difference
+    from .compare import difference, show_difference
 
     with saying_damage(store, console):
         records = finished(planned, store)
-        show_difference(console, compare_methods(planned, records, method, reference))
+        show_difference(console, difference(planned, records, method, reference))
         footing = footing_of(planned, store, records)
     for sentence in (footing.declared, *footing.notices):
         say(console, sentence)

@@ -74,8 +74,10 @@ def _results(store: Store) -> Iterator[tuple[str, str, str]]:
             with talking_to(uri):
                 connect(uri).search_experiments(max_results=1)
             yield "MLflow", "ok", f"{without_password(uri)} answers"
-    except (StoreError, TrackingError) as error:
+    except StoreError as error:
         yield "results", "wrong", str(error)
+    except TrackingError as error:
+        yield "MLflow", "wrong", str(error)
     aside, (whole, faulty) = store.set_aside_so_far(), store.all_records()
     yield "damage", "look" if aside else "ok", f"{len(aside)} set aside {''.join(aside[-1:])}"
     said = f"{len(whole)}; {faulty} of another version or damaged, which bench run makes anew"

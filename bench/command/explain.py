@@ -23,9 +23,7 @@ def show_trial(console: Console, store: Store, wanted: str, *, packed: bool) -> 
     """Tell of the trial whose key begins so, or whose name in a suite that was run has these words.
 
     What is `packed` was made elsewhere: nothing that it stands on is here.
-
-    Raises:
-        BenchError: there is no such trial, or there are several.
+    Raises BenchError where there is no such trial, or there are several.
     """
     suites = recorded_suites(store)
     known = {trial.key: (name, trial.labels) for name in suites for trial in suites[name].trials}
@@ -66,7 +64,9 @@ def show_trial(console: Console, store: Store, wanted: str, *, packed: bool) -> 
     command = ["bench", "run", suite, *plugins, f"--trial={key[:12]}", f"--results={store.root}"]
     say(console, ("alone: ", "bold"), shlex.join([*command, *["--retry-failed"] * bool(record)]))
     if record and record.status != "failed":
-        say(console, f"which runs it again once {store.record_path(key)} is taken away")
+        file = store.record_path(key)
+        unpacked = "" if file.exists() else "bench pack --unpack has been run and "
+        say(console, f"which runs it again once {unpacked}{file} is taken away")
 
 
 def _name(of: Labels) -> str:

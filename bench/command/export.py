@@ -64,9 +64,8 @@ def write_export(
         done, what = to_torch_export(model, inputs, file.with_suffix(".pt2")), to
     else:
         if "rebuild.py" in recipe["beside"]:
-            raise ExportError(
-                "a plugin named rebuild.py would be overwritten; give it another name"
-            )
+            taken = "a plugin named rebuild.py would be overwritten"
+            raise ExportError(f"{taken}; give it another name")
         for one in (*(folder / name for name in (*recipe["beside"], RECIPE)), REBUILD):
             name = one.name.replace(REBUILD.name, "rebuild.py")
             written(where / name, one.read_bytes())

@@ -43,9 +43,6 @@ def requirements(suite: AnySuite, data_root: Path, cache: Path) -> list[Requirem
 
     Args:
         cache: where decoded small images are kept, as by a run.
-
-    Raises:
-        ModelError: torchvision has no such model or weights.
     """
     data = [_dataset(spec, data_root, cache) for spec in suite.datasets]
     weights = [_weights(spec) for spec in suite.models if spec.weights]

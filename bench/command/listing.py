@@ -147,11 +147,8 @@ def _criteria(console: Console, name: str) -> None:
         for one in criteria()
     ]
     print_table(console, ("criterion", "scores", "needs", "what it is"), rows)
-    say(
-        console,
-        "both: channels and single weights; sets: picks sets of channels. All about one: "
-        "bench list criteria NAME",
-    )
+    say(console, "both: channels and single weights; sets: picks sets of channels")
+    say(console, "all about one: bench list criteria NAME")
 
 
 def _needs(entry: Entry) -> str:

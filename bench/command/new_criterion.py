@@ -15,8 +15,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,59}")
 def write_criterion(name: str, out: Path | None = None) -> Path:
     """Write a runnable criterion of that name to `out`, by default `NAME.py` here.
 
-    Raises:
-        BenchError: the name is not fit or is taken, or the file exists or cannot be written.
+    Raises BenchError for a name that is not fit or is taken, and a file that is there already.
     """
     if not _NAME.fullmatch(name):
         better = slug(name).replace("-", "_").replace(".", "_")

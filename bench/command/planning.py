@@ -172,9 +172,8 @@ def show_epochs(console: Console, planned: Plan) -> None:
     found: dict[str, dict[str, set[int]]] = {}  # by kind of training, by method
     for trial in (one for one in planned.trials if isinstance(one, TrialJob)):
         before = prepared_epochs(trial.path)
-        epochs = dict(
-            zip(OWN, (before, own_epochs(trial.path, trial.budget) - before), strict=True)
-        )
+        on_the_way = own_epochs(trial.path, trial.budget) - before
+        epochs = dict(zip(OWN, (before, on_the_way), strict=True))
         if trial.recipe is not None:
             epochs[trial.labels.recovery] = recovery_epochs(trial)
         for kind, spent in epochs.items():

@@ -11,35 +11,22 @@ from ..terminal import print_table, say
 
 
 def show_status(console: Console, planned: Outline, store: Store) -> None:
-    """How far each method has come, and the failures with their reasons.
-
-    Raises:
-        BenchError: nothing of the suite has been recorded there.
-    """
+    """How far each method has come, and the failures with their reasons."""
     records = finished(planned, store)
     needed, course = planned.needed(records)
     keys = {trial.key for trial in needed.trials}
     records = [one for one in records if one.key in keys]
-    counts: dict[str, Counter[str]] = {}
-    for trial in needed.trials:
-        counts.setdefault(trial.labels.method, Counter())["trials"] += 1
-    for record in records:
-        counts[record.labels.method][record.status] += 1
-    rows = [
-        (
-            method,
-            f"{count['done']}/{count['trials']}",
-            *(str(count[one] or "") for one in ("infeasible", "failed")),
-            str(count["trials"] - count["done"] - count["infeasible"] - count["failed"] or ""),
-        )
-        for method, count in counts.items()
-    ]
+    counts, rows = Counter((one.labels.method, one.status) for one in records), []
+    for method, trials in Counter(one.labels.method for one in needed.trials).items():
+        done, *others = (counts[method, one] for one in ("done", "infeasible", "failed"))
+        rest = (str(one or "") for one in (*others, trials - done - sum(others)))
+        rows.append((method, f"{done}/{trials}", *rest))
     print_table(console, ("method", "done", "infeasible", "failed", "to go"), rows)
     if course.taken:
         say(console, course.last_look)
-    for (ended, reason), trials in reasons(records).items():
-        several = f"{len(trials)} trials, as " if len(trials) > 1 else ""
-        say(console, f"{ended}: {several}{trials[0]}: {reason}")
+    for (ended, reason), names in reasons(records).items():
+        several = f"{len(names)} trials, as " if len(names) > 1 else ""
+        say(console, f"{ended}: {several}{names[0]}: {reason}")
 
 
 def show_all(console: Console, store: Store) -> None:

@@ -4,12 +4,13 @@ from math import ceil, sqrt
 
 from suites import FidelitySuite, Suite, SuiteError
 
+from ..errors import fault
+
 
 def looks_asked(suite: Suite | FidelitySuite, cap: int | None) -> list[int]:
     """A suite's own looks; else at its bases (three at least), at the cap, and between the two.
 
-    Raises:
-        SuiteError: a suite that tests nothing, or a cap that adds nothing, or to looks of its own.
+    Raises SuiteError where a suite tests nothing, or the cap adds nothing, or to looks of its own.
 
     >>> from suites import load_suite
     >>> looks_asked(load_suite("quickstart"), None), looks_asked(load_suite("quickstart"), 24)
@@ -20,14 +21,10 @@ def looks_asked(suite: Suite | FidelitySuite, cap: int | None) -> list[int]:
     if isinstance(suite, FidelitySuite):
         raise SuiteError(f"--until-decided: {suite.suite} is of kind fidelity, which tests nothing")
     if suite.analysis.looks and cap is not None:
-        raise SuiteError(
-            f"--cap {cap}: {suite.suite} declares its looks, analysis.looks = "
-            f"{suite.analysis.looks}; change these and bases, or leave --cap out"
-        )
+        raise SuiteError(fault("looks_of_its_own", cap=cap, suite=suite))
     first = max(suite.bases, FEWEST_BASES)
     cap = 2 * first if cap is None else cap
     if cap <= first:
-        raise SuiteError(
-            f"--cap {cap}: the first look of {suite.suite} is at {first} bases; give more than that"
-        )
+        look = f"the first look of {suite.suite} is at {first} bases"
+        raise SuiteError(f"--cap {cap}: {look}; give more than that")
     return suite.analysis.looks or sorted({first, ceil(sqrt(first * cap)), cap})

@@ -46,7 +46,8 @@ def _follow(console: Console, store: Store, log: Path, holder: str) -> None:
             *lines, rest = (rest + file.read()).split("\n")
             for line in lines:
                 told = json.loads(line)
-                live.take(told) if console.is_terminal else say(console, line)
+                # What is read by a program is broken at no width, whatever COLUMNS says.
+                live.take(told) if console.is_terminal else console.out(line, highlight=False)
             if alive and told["event"] != "run ended":
                 time.sleep(1)
     gone = f"process {holder} is gone; run the same command again, and it goes on from there"

@@ -19,7 +19,7 @@ from criteria.gather import gather
 from criteria.network.weights import weight_structure
 from criteria.registry import Entry, create, find, scores_weights
 
-from .networks import FAMILIES, build, labelled, permuted, random_orders
+from .networks import FAMILIES, build, labelled, permuted
 from .watch import changes, marked, snapshot
 
 Batches = Sequence[tuple[Tensor, Tensor]]
@@ -78,7 +78,8 @@ def case(family: str) -> Case:
     batches = [labelled(4, seed=0), labelled(4, seed=2), labelled(3, seed=4)]
     groups = find_structure(model, batches[0][0][:1]).groups
     weight_groups = weight_structure(model).groups
-    orders = random_orders(groups)
+    draw = torch.Generator().manual_seed(0)
+    orders = [torch.randperm(group.units, generator=draw) for group in groups]
     return Case(model, groups, weight_groups, batches, orders, permuted(model, groups, orders))
 
 

@@ -220,10 +220,8 @@ def _removed_follow(selector: type[Selector], seen: Behaviour) -> Said:
         ):
             gone = order[selector.removed(twin, threshold)].sort().values
             if not torch.equal(gone, selector.removed(evidence, threshold).sort().values):
-                return (
-                    "fail",
-                    f"at {threshold:.2g} of its threshold other channels leave when permuted",
-                )
+                others = "other channels leave when permuted"
+                return "fail", f"at {threshold:.2g} of its threshold {others}"
     return "pass", "evidence and removed sets follow permuted channels"
 
 

@@ -23,17 +23,10 @@ from .checks import not_finite, shape_fault
 
 LONGEST = 60.0  # seconds that a criterion may take on a few samples
 SAMPLES = 4
-TASK = "classification"  # where none is named
 
 
-def built(spec: ModelSpec, classes: int, channels: int, size: int, task: str = TASK) -> Network:
-    """A network as suites build it for a task, traced with a few samples of noise.
-
-    Raises:
-        ModelError: it cannot be built, or does not fit such data.
-        PlanError: there is no such task.
-        StructureError: it cannot be traced.
-    """
+def built(spec: ModelSpec, classes: int, channels: int, size: int, task: str) -> Network:
+    """A network as suites build it for a task, traced with a few samples of noise."""
     of = find_task(Chosen(name=task))
     shape = dict(zip(of.sizes, (classes, size, channels), strict=False))
     noise = of.noise(shape, SAMPLES)
@@ -41,11 +34,7 @@ def built(spec: ModelSpec, classes: int, channels: int, size: int, task: str = T
 
 
 def facts(network: Network) -> Iterator[tuple[str, str]]:
-    """What it is and costs, whether it is cut rightly, and what halving its MACs takes.
-
-    Raises:
-        StructureError: it is not cut as if masked, or has costs that are not known.
-    """
+    """What it is and costs, whether it is cut rightly, and what halving its MACs takes."""
     groups = network.structure.groups
     yield "prunable", f"{sum(one.units for one in groups)} units in {len(groups)} groups"
     yield "MACs", f"{count_macs(network.model, network.inputs):,}, as arithmetic and torch count"

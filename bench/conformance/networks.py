@@ -147,9 +147,3 @@ def permute_(
                 if (statistic := tensors.get(f"{one.name}.{part}")) is not None:
                     alone = {f"{one.name}.weight": statistic}
                     one.write_(alone, one.view(alone)[order])
-
-
-def random_orders(groups: Sequence[Group], seed: int = 0) -> list[Tensor]:
-    """An order of the units of each group."""
-    draw = torch.Generator().manual_seed(seed)
-    return [torch.randperm(group.units, generator=draw) for group in groups]

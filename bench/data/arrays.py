@@ -64,10 +64,8 @@ def read_cifar(source: Source) -> Splits:
     try:
         both = [reader(folder, train=train, download=source.download) for train in (True, False)]
     except (RuntimeError, OSError) as error:
-        raise DataError(
-            f"{source.spec.name}: no intact {reader.base_folder}/ under {folder} ({error}); unpack "
-            f"{reader.filename} there, or let `bench fetch` get it"
-        ) from error
+        said = fault("no_cifar", name=source.spec.name, reader=reader, folder=folder, error=error)
+        raise DataError(said) from error
     # torchvision has checked the files against these sums.
     content = [reader.train_list, reader.test_list]
     parts = [

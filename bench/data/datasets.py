@@ -102,8 +102,7 @@ def divide(source: Source, given: Splits, axes: Mapping[str, str | int]) -> Data
     What is divided, all of `train` or a seeded `spec.train_images` of it, does not depend on the
     axes, and nor does `test`.
 
-    Raises:
-        DataError: more images are asked for than there are, or none would be left to train on.
+    Raises DataError where more images are asked for than there are, or none is left to train on.
     """
     spec = source.spec
     pool = _subset(spec, "train", given.train, spec.train_images)

@@ -47,10 +47,7 @@ def read_imagenet(source: Source) -> Splits:
 def read_cub200(source: Source) -> Splits:
     """CUB-200-2011 (Wah et al. 2011), by its index files: 5994 training and 5794 test images."""
     folder = source.folder("CUB_200_2011")
-    how = (
-        f"cub200: put the unpacked CUB_200_2011.tgz (Caltech-UCSD Birds, data.caltech.edu) at "
-        f"{folder}, so that {folder / 'images.txt'} exists"
-    )
+    how = fault("no_cub200", folder=folder, index=folder / "images.txt")
     try:
         names, of_class, in_train = (
             dict(line.split() for line in (folder / name).read_text().splitlines())
@@ -77,10 +74,8 @@ def count_images(root: Path, image_size: int) -> Contents | None:
     if not all(folder.is_dir() for folder in folders):
         return None
     names = _class_names(folders[0])
-    to_train_on, to_test_on = (
-        sum(len(images_in(folder, name)) for name in names) for folder in folders
-    )
-    return Contents(to_train_on, to_test_on, len(names), 3, image_size)
+    train, test = (sum(len(images_in(one, name)) for name in names) for one in folders)
+    return Contents(train, test, len(names), 3, image_size)
 
 
 def test_folder(root: Path) -> Path:
@@ -109,18 +104,16 @@ def _class_folders(
     names = _class_names(there)
     if classes is None and _class_names(of_test) != names:
         odd = sorted(set(names) ^ set(_class_names(of_test)))
-        raise DataError(
-            f"{there} and {of_test} differ in their class folders: {', '.join(odd[:5])}"
-        )
+        differ = f"{there} and {of_test} differ in their class folders"
+        raise DataError(f"{differ}: {', '.join(odd[:5])}")
     return read_pictures(source, [_listing(one, merged) for one in (there, of_test)], named)
 
 
 def _folder(source: Source, root: Path, name: str, how: str) -> Path:
     folder = root / name
     if not folder.is_dir():
-        raise DataError(
-            fault("no_folder", name=source.spec.name, folder=folder, how=how, root=root)
-        )
+        name = source.spec.name
+        raise DataError(fault("no_folder", name=name, folder=folder, how=how, root=root))
     return folder
 
 

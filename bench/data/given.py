@@ -23,9 +23,8 @@ SPLITS = ("train", "test")
 def as_splits(source: Source, given: Any) -> Splits:
     """The splits that a user's function returned, as `register_dataset` says.
 
-    Raises:
-        DataError: it is of another form; images differ in size or are not finite, labels are no
-            classes.
+    Raises DataError for another form, images of several sizes or not finite, and labels that are no
+    classes.
     """
     name = source.spec.name
     if not isinstance(given, Mapping) or set(given) != set(SPLITS):
@@ -44,10 +43,7 @@ def _refuse_gaps(name: str, labels: Sequence[int]) -> None:
     """Raises DataError where a class has no image to train on."""
     used = {*labels}
     if missing := sorted({*range(max(used, default=0) + 1)} - used):
-        raise DataError(
-            f"dataset {name}: no image of train has label {few([*map(str, missing)])}; classes are "
-            "numbers from 0, without gaps"
-        )
+        raise DataError(fault("gaps", name=name, missing=few([*map(str, missing)])))
 
 
 def _arrays(what: str, given: Any) -> tuple[Tensor, Tensor] | None:
@@ -60,10 +56,8 @@ def _arrays(what: str, given: Any) -> tuple[Tensor, Tensor] | None:
         raise DataError(f"{what}: {error}; labels are numbers from 0") from error
     images = images[:, None] if images.dim() == 3 else images
     if images.dim() != 4 or labels.shape != images.shape[:1] or not len(labels):
-        raise DataError(
-            f"{what}: images of shape {list(images.shape)} and labels of {list(labels.shape)}; "
-            "expected [n, h, w] or [n, channels, h, w], and [n]"
-        )
+        shapes = {"images": list(images.shape), "labels": list(labels.shape)}
+        raise DataError(fault("no_arrays", given=what, **shapes))
     if images.is_floating_point():
         images = images.float()
         bad = ~images.isfinite().flatten(1).all(1)
@@ -81,11 +75,7 @@ def _of_arrays(source: Source, parts: list[tuple[Tensor, Tensor]]) -> Splits:
     if pixels.shape[1:] != tested.shape[1:] or pixels.dtype != tested.dtype:
         raise DataError(f"dataset {source.spec.name}: train and test hold images of other shapes")
     if pixels.shape[2] != pixels.shape[3] and source.spec.image_size is None:
-        raise DataError(
-            f"dataset {source.spec.name}: images of {pixels.shape[2]} x {pixels.shape[3]} pixels "
-            f"and {pixels.shape[1]} channels, read as [n, channels, h, w]; where that is what they "
-            "are, give image_size, to which both sides are resized"
-        )
+        raise DataError(fault("no_squares", name=source.spec.name, shape=pixels.shape))
     content = hashlib.sha256()
     for images, labels in parts:
         content.update(images.contiguous().numpy().tobytes() + labels.numpy().tobytes())
@@ -139,10 +129,8 @@ def read_hf(
             found = datasets.load_dataset(name, config)
         columns = [(found[split][image], list(found[split][label])) for split in (train, test)]
     except Exception as error:  # whatever that library raises
-        raise DataError(
-            f"hf:{name} cannot be read ({type(error).__name__}: {error}); let `bench fetch` "
-            "download it, or give the folder of its save_to_disk as root"
-        ) from error
+        kind = type(error).__name__
+        raise DataError(fault("no_hf", name=name, kind=kind, error=error)) from error
     finally:
         datasets.config.HF_HUB_OFFLINE = before
     parts = [

@@ -13,14 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..errors import DataError, fault
-from .augment import (
-    Augmentation,
-    Jitter,
-    randomly_cropped,
-    randomly_squared,
-    shifted,
-    varied,
-)
+from .augment import Augmentation, Jitter, randomly_cropped, randomly_squared, shifted, varied
 from .picture import Picture, decode
 
 Batch = tuple[Tensor, Tensor]
@@ -69,7 +62,11 @@ class Images:
             order = order[torch.randperm(len(order), generator=generator)]
         parts = order.split(batch_size) if len(order) else ()
         found = self._batches(parts, generator, augment, jitter)
-        return map(_laid_out, found) if self.channels_last else found
+        if not self.channels_last:
+            return found
+        # A clone, as images of one channel pass for channels-last as they are.
+        last = torch.channels_last
+        return ((images.clone(memory_format=last), labels) for images, labels in found)
 
     def _batches(
         self, parts: Sequence[Tensor], draw: Draw, augment: Augmentation, jitter: Jitter
@@ -79,12 +76,6 @@ class Images:
     def _batch(self, at: Tensor, draw: Draw, augment: Augmentation, jitter: Jitter) -> Batch:
         """Those at these places, in this order."""
         raise NotImplementedError
-
-
-def _laid_out(batch: Batch) -> Batch:
-    """The batch in channels-last; a clone, as images of one channel pass for that as they are."""
-    images, labels = batch
-    return images.clone(memory_format=torch.channels_last), labels
 
 
 @dataclass(frozen=True)
@@ -165,9 +156,8 @@ class FileImages(Images):
 
         with ThreadPoolExecutor(self.threads) as pool:
             # The next batch is asked for before this one is handed out.
-            for (part, images), _ in pairwise(
-                chain(map(begun, parts), [(torch.empty(0), iter(()))])
-            ):
+            ahead = chain(map(begun, parts), [(torch.empty(0), iter(()))])
+            for (part, images), _ in pairwise(ahead):
                 pixels = torch.stack(list(images))
                 pixels = pixels.pin_memory() if pinned else pixels
                 pixels = pixels.to(self.device, non_blocking=True)

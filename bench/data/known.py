@@ -90,11 +90,7 @@ def find(name: str) -> KnownDataset | None:
 
 
 def task_of(spec: DatasetSpec) -> Task:
-    """What networks are for on a dataset: what the suite says, or what its targets decide.
-
-    Raises:
-        PlanError: no such task or option.
-    """
+    """What networks are for on a dataset: what the suite says, or what its targets decide."""
     known = find(spec.name)
     return find_task(spec.task or Chosen(name=known.task if known else "classification"))
 

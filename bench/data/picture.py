@@ -13,11 +13,7 @@ Picture = Path | Image.Image
 
 
 def decode(picture: Picture, cut: Callable[[Image.Image], Image.Image]) -> np.ndarray:
-    """Pixels uint8 [h, w, 3] of an image after `cut`.
-
-    Raises:
-        DataError: the file, which is named, is no readable image.
-    """
+    """Pixels uint8 [h, w, 3] of an image after `cut`; DataError if its file is no readable one."""
     if isinstance(picture, Image.Image):
         return np.array(cut(shown(picture)))
     try:
@@ -25,16 +21,14 @@ def decode(picture: Picture, cut: Callable[[Image.Image], Image.Image]) -> np.nd
             # np.array copies: the pixels outlive the image, and torch wants them writable.
             return np.array(cut(shown(image)))
     except Exception as error:  # whatever a decoder raises
-        raise DataError(
-            f"{picture} is no readable image ({error}); replace or remove it"
-        ) from error
+        said = f"{picture} is no readable image ({error}); replace or remove it"
+        raise DataError(said) from error
 
 
 def shown(image: Image.Image) -> Image.Image:
     """An RGB image as people see it: turned as its EXIF says, 16 bits scaled to 8, over white.
 
-    Raises:
-        ValueError: it has several frames, or its pixels are no numbers of 8 or 16 bits.
+    Raises ValueError for several frames, and for pixels that are no numbers of 8 or 16 bits.
     """
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format != "MPO":  # phones store a preview beside the photo

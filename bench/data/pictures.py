@@ -14,7 +14,7 @@ from torch import Tensor
 
 from reports.records import content_key
 
-from ..errors import DataError
+from ..errors import DataError, fault
 from ..store.sealed import holds, read_json, write_json, write_large
 from .images import IN_MEMORY, THREADS, ArrayImages, FileImages, Images, beyond, centered
 from .known import find
@@ -115,10 +115,8 @@ def _from_array(what: str, pixels: np.ndarray) -> Image.Image:
         pixels = np.moveaxis(pixels, 0, -1)
     pixels = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[-1] == 1 else pixels
     if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (3,)):
-        raise DataError(
-            f"{what} is {pixels.dtype} of shape {list(pixels.shape)}; expected bytes (uint8) "
-            "[h, w], [channels, h, w] or [h, w, channels]"
-        )
+        shape = list(pixels.shape)
+        raise DataError(fault("no_pixels", given=what, dtype=pixels.dtype, shape=shape))
     return Image.fromarray(pixels)
 
 

@@ -13,7 +13,7 @@ from suites.faults import explained
 from suites.files import read_yaml
 from suites.problem import DatasetSpec
 
-from ..errors import BenchError, DataError
+from ..errors import BenchError, DataError, fault
 from .images import Images, Normalization
 
 NORMALIZATIONS = TypeAdapter(dict[str, Normalization]).validate_python(
@@ -68,8 +68,7 @@ def options_of(
 
     Not among these are the first and what is `taken`; `strict` converts nothing.
 
-    Raises:
-        `wrong`: an unknown option, one of another type, or one that is missing.
+    Raises `wrong` for an unknown option, one of another type, and one that is missing.
     """
     hints = get_type_hints(function, include_extras=True)
     fields: dict[str, Any] = {
@@ -86,18 +85,12 @@ def options_of(
 
 
 def normalization(spec: DatasetSpec, default: str | Normalization, channels: int) -> Normalization:
-    """The one that the suite names, or else the default.
-
-    Raises:
-        DataError: it is for images of another number of channels.
-    """
+    """The one that the suite names, or else the default; DataError if it is for other channels."""
     name = spec.normalize or default
     normalize = NORMALIZATIONS[name] if isinstance(name, str) else name
     if len(normalize.mean) not in (1, channels):
-        raise DataError(
-            f"{spec.name}: normalize: {name} is for {len(normalize.mean)} channels, the images "
-            f"have {channels}; leave it out, or say none"
-        )
+        its = {"normalize": name, "its": len(normalize.mean), "channels": channels}
+        raise DataError(fault("other_channels", name=spec.name, **its))
     return normalize
 
 

@@ -45,9 +45,8 @@ def read_text(source: Source, length: Annotated[int, Field(ge=2)] = 64) -> Split
         raise DataError("text: give its root, a text file or a folder of them")
     root = source.folder("")
     files = [root] if root.is_file() else sorted(root.rglob("*.*"))
-    content = b"\n".join(
-        one.read_bytes() for one in files if one.suffix in SUFFIXES and one.is_file()
-    )
+    texts = (one for one in files if one.suffix in SUFFIXES and one.is_file())
+    content = b"\n".join(one.read_bytes() for one in texts)
     if not content:
         raise DataError(f"text: {root} is no text file, and no folder with {', '.join(SUFFIXES)}")
     tokens = torch.from_numpy(np.frombuffer(content, np.uint8).copy()).to(source.device)

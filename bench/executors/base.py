@@ -9,6 +9,9 @@ from ..errors import BenchError
 from ..plan.jobs import Job
 from ..steps.perform import Outcome, perform, start
 from ..steps.workspace import Settings
+from .local import Local
+from .ray import Ray
+from .slurm import Slurm
 
 
 class Executor(Protocol):
@@ -38,9 +41,8 @@ def make_executor(
 ) -> Executor:
     """The executor of that name.
 
-    Raises:
-        BenchError: an unknown name, a time-out where none can be enforced, options of another
-            executor, Ray or submitit not installed, no GPU where one is asked for.
+    Raises BenchError for an unknown name, a time-out where none can be enforced, options of another
+    executor, Ray or submitit not installed, and no GPU where one is asked for.
     """
     if name not in EXECUTORS:
         raise BenchError(f"--executor: {no_such('executor', name, EXECUTORS)}")
@@ -48,20 +50,11 @@ def make_executor(
         raise BenchError("--timeout: one process cannot stop itself; leave --executor inline out")
     if slurm and name != "slurm":
         raise BenchError(f"--slurm {slurm[0]} is for --executor slurm")
-    match name:
-        case "inline":
-            return Inline(settings)
-        case "ray":
-            from .ray import Ray
-
-            return Ray(settings, workers, timeout_s)
-        case "slurm":
-            from .slurm import Slurm
-
-            return Slurm(settings, workers, timeout_s, slurm)
-    from .local import Local
-
-    return Local(settings, workers, timeout_s)
+    if name == "inline":
+        return Inline(settings)
+    if name == "slurm":
+        return Slurm(settings, workers, timeout_s, slurm)
+    return (Ray if name == "ray" else Local)(settings, workers, timeout_s)
 
 
 class Inline:

@@ -45,11 +45,7 @@ def _work(call: Callable[[int], None], number: int, gpu: str | None) -> None:
 
 
 def visible_gpus() -> list[str]:
-    """The GPUs that workers may be given, as CUDA_VISIBLE_DEVICES names them.
-
-    Raises:
-        BenchError: there is none.
-    """
+    """GPUs that workers may be given, as CUDA_VISIBLE_DEVICES names them; BenchError for none."""
     there = torch.cuda.device_count()  # asks the driver, without taking memory of a GPU
     if not there:
         raise BenchError(fault("visible_gpus", version=torch.__version__))

@@ -83,8 +83,7 @@ def _mortal(call: Callable[[int], None], number: int) -> None:
 def slurm_options(given: Sequence[str]) -> dict[str, Any]:
     """`--slurm KEY=VALUE` over the defaults, as submitit takes them.
 
-    Raises:
-        BenchError: an unknown key or cluster, no value, or minutes or CPUs that are no number.
+    Raises BenchError for an unknown key or cluster, no value, and minutes or CPUs that are none.
 
     >>> slurm_options(["partition=gpu", "time=120"])
     {'cluster': 'slurm', 'time': 120, 'cpus_per_task': 1, 'partition': 'gpu'}

@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from criteria.catalog import unregistered
@@ -24,8 +23,8 @@ from criteria.network.given import copied
 from criteria.source import closure
 from reports.seal import Unsealed, seal_json, unseal
 
-from ..errors import ExportError, needed
-from ..store.sealed import file_sha256
+from ..errors import ExportError, fault, needed
+from ..store.sealed import file_sha256, part_of
 from .runtimes import bound, outputs, resized, written
 
 RECIPE, WEIGHTS, CHECK = "pruning_recipe.json", "network.safetensors", "check.safetensors"
@@ -59,13 +58,11 @@ def keep(
             of them is another network.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=".", dir=folder) as place:
-            part = Path(place)
+        with part_of(folder) as part:
             try:
                 _write(part, model, inputs, constructor, about)
             except ExportError as error:
-                raise ExportError(str(error).replace(place, str(folder))) from error
+                raise ExportError(str(error).replace(str(part), str(folder))) from error
             names = [one.name for one in part.iterdir() if one.is_file()]
             for name in sorted(names, key=RECIPE.__eq__):  # the recipe last
                 (part / name).replace(folder / name)
@@ -107,8 +104,10 @@ def _write(
         "files": {name: _copy(folder, files[name]) for name in copies},
         "shared": shared,
     }
-    for helper in {one for name in plugins for one in _beside(Path(name))}:
-        written(folder / helper.name, helper.read_bytes())
+    for plugin in map(Path, plugins):
+        for helper in closure([plugin]):
+            if helper.parent == plugin.parent and helper != plugin:
+                written(folder / helper.name, helper.read_bytes())
     if constructor:
         recipe |= changes(_constructed(folder, recipe), model)
     written(folder / WEIGHTS, save(state))
@@ -144,10 +143,9 @@ def kept(folder: Path, model: nn.Module | None = None) -> nn.Module:
     gone = tuple(f"{name}." for name in recipe["gone"])
     for name in {**then, **now}:
         if now.get(name) != then.get(name) and not f"{name}.".startswith(gone):
-            raise ExportError(
-                f"{folder} holds another network than this {class_of(model)}, whose {name} is "
-                f"{now.get(name, 'missing')}: it was {then.get(name, 'missing')} before pruning"
-            )
+            shapes = {"now": now.get(name, "missing"), "then": then.get(name, "missing")}
+            its = class_of(model)
+            raise ExportError(fault("kept_of_other", folder=folder, its=its, name=name, **shapes))
     return _rebuilt(folder, recipe, model)
 
 
@@ -236,19 +234,15 @@ def _plain(value: Any) -> bool:
 def _constructed(folder: Path, recipe: Mapping[str, Any]) -> nn.Module:
     how = recipe["constructor"]
     if how is None:
-        raise ExportError(
-            f"{folder}: how to build a {recipe['class']} is not known; give the unpruned network: "
-            "bench.load(path, model=...)"
-        )
+        raise ExportError(fault("no_constructor", folder=folder, recipe=recipe))
     code = runpy.run_path(str(REBUILD))
     try:
         # Of what a constructor draws or registers nothing is kept.
         with torch.random.fork_rng(devices=[]), unregistered(folder):
             made: nn.Module = code["effective"](code["construct"](folder, recipe, how))
     except Exception as error:  # of a user's constructor, or of what is not installed
-        raise ExportError(
-            f"{folder}: its constructor {how['call']} fails: {type(error).__name__}: {error}"
-        ) from error
+        said = f"{type(error).__name__}: {error}"
+        raise ExportError(f"{folder}: its constructor {how['call']} fails: {said}") from error
     return made
 
 
@@ -260,10 +254,8 @@ def _rebuilt(folder: Path, recipe: Mapping[str, Any], model: nn.Module | None) -
     found = outputs(made, inputs)
     difference = apart(then, [one.flatten()[:FIRST] for one in found])
     if difference > bound(found):
-        raise ExportError(
-            f"{folder}: rebuilt, this {class_of(made)} computes something else than the kept one, "
-            f"by {difference:.1e} of its outputs' size; has its code changed?"
-        )
+        its = class_of(made)
+        raise ExportError(fault("rebuilt_other", folder=folder, its=its, difference=difference))
     return made
 
 
@@ -288,11 +280,6 @@ def _copy(folder: Path, file: Path) -> str:
     text = "from __future__ import annotations\n\n" + _standing_alone(file)
     written(folder / file.name, text.encode())
     return file.name
-
-
-def _beside(plugin: Path) -> set[Path]:
-    """A plugin's helper modules that lie in its folder."""
-    return {one for one in closure([plugin]) if one.parent == plugin.parent} - {plugin}
 
 
 def _standing_alone(file: Path) -> str:

@@ -18,7 +18,7 @@ from criteria.network.cut import apart
 from criteria.network.given import tensors
 from criteria.network.modes import evaluated
 
-from ..errors import ExportError, StoreError, needed
+from ..errors import ExportError, StoreError, fault, needed
 from ..store.sealed import write_atomically
 
 Run = Callable[..., list[Tensor]]  # positional arguments -> all tensors of the output
@@ -54,9 +54,8 @@ def to_onnx(
     with _refused("ONNX"):
         found = torch.onnx.export(program, (), dynamo=True, verbose=False)
         assert found is not None
-        found.model.metadata_props.update(
-            {key: json.dumps(value) for key, value in (about or {}).items()}
-        )
+        told = {key: json.dumps(value) for key, value in (about or {}).items()}
+        found.model.metadata_props.update(told)
         content = found.model_proto.SerializeToString()
     written(file, content)
     try:
@@ -109,10 +108,7 @@ def checked(
         largest = max(largest, apart(ours, run(*given)))
     if largest > bound(ours):
         file.unlink()
-        raise ExportError(
-            f"{file.name} was not kept: its outputs differ from torch's by {largest:.1e} of "
-            "their size"
-        )
+        raise ExportError(fault("other_outputs", file=file.name, largest=largest))
     return Written(file, largest, run, opset)
 
 
@@ -172,6 +168,5 @@ def _refused(by: str, what: str = "write") -> Iterator[None]:
         while cause.__cause__ is not None:
             cause = cause.__cause__
         first = " ".join((str(cause).strip() or type(cause).__name__).splitlines()[:2])
-        raise ExportError(
-            f"{by} cannot {what} this network for batches of any size: {first}"
-        ) from error
+        said = f"{by} cannot {what} this network for batches of any size: {first}"
+        raise ExportError(said) from error

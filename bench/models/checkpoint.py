@@ -44,8 +44,7 @@ def download(url: str, file: Path, sha256: str) -> None:
 
     Several processes may ask at once: one of them fetches.
 
-    Raises:
-        ModelError: no network, no such file, not enough room, or another hash.
+    Raises ModelError for no network, no such file, not enough room, or another hash.
     """
     usual = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT_S)  # torch.hub waits for ever
@@ -78,26 +77,17 @@ def load_checkpoint(model: nn.Module, path: Path, sha256: str | None = None) -> 
     """Fill a model from a state dict; ModelError if file, hash, a key or a shape misfits."""
     state = read_state(path)
     if sha256 and file_sha256(path) != sha256:
-        raise ModelError(
-            f"checkpoint {path} has not the SHA-256 {sha256} that the suite asks for; delete it to "
-            "fetch it anew, or mend the suite"
-        )
+        raise ModelError(fault("other_checkpoint", path=path, sha256=sha256))
     try:
         misfit = model.load_state_dict(state, strict=False)
     except RuntimeError as error:
         # torch names each parameter with both shapes, one a line, after a headline.
         lines = [line.strip() for line in str(error).splitlines()[1:]]
-        raise ModelError(
-            f"checkpoint {path} has other shapes than the model: {few(lines)} - check the "
-            "model's name and options, and that the dataset has as many classes and channels"
-        ) from error
+        raise ModelError(fault("other_shapes", path=path, shapes=few(lines))) from error
     both = zip(("it lacks", "the model has no"), misfit, strict=True)
     faults = [f"{what} {few(keys)}" for what, keys in both if keys]
     if faults:
-        raise ModelError(
-            f"checkpoint {path} does not fit the model: {'; '.join(faults)} - check the model's "
-            "name and options, or rename the keys"
-        )
+        raise ModelError(fault("other_keys", path=path, faults="; ".join(faults)))
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -111,19 +101,14 @@ def read_state(path: Path) -> dict[str, Tensor]:
             warnings.filterwarnings("ignore", message="Detected pickle protocol")
             content = torch.load(path, weights_only=True, map_location="cpu")
     except pickle.UnpicklingError as error:
-        raise ModelError(
-            f"checkpoint {path} is broken, or holds objects and code, which are not loaded "
-            f"({_headline(error)}); save the state dict alone: torch.save(model.state_dict(), path)"
-        ) from error
+        raise ModelError(fault("unpickled", path=path, error=_headline(error))) from error
     except Exception as error:  # whatever the bytes make of torch's reader
         raise ModelError(f"checkpoint {path} cannot be read: {_headline(error)}") from error
     state = _unnested(content)
     if state is None:
         inside = few([str(key) for key in content]) if isinstance(content, Mapping) else ""
-        raise ModelError(
-            f"checkpoint {path} holds no state dict but a {type(content).__name__} {inside}; "
-            f"expected tensors by name, at the top or under one of {', '.join(NESTS)}"
-        )
+        found = f"{type(content).__name__} {inside}"
+        raise ModelError(fault("no_state", path=path, found=found, nests=", ".join(NESTS)))
     # nn.DataParallel puts `module.` before every name.
     return {re.sub(r"^(module\.)+", "", key): value for key, value in state.items()}
 

@@ -31,8 +31,7 @@ def from_timm(spec: ModelSpec, shape: Mapping[str, Any]) -> Call:
 
     Its option `attention` is that of our vision transformers.
 
-    Raises:
-        ModelError: no such network.
+    Raises ModelError where there is no such network.
     """
     timm, name = _library("timm"), spec.name.partition(":")[2]
     if not timm.is_model(name):
@@ -51,9 +50,6 @@ def from_transformers(spec: ModelSpec, shape: Mapping[str, Any]) -> Call:
     """A network of transformers by its class, or a classifier's type, which gives logits alone.
 
     Of its attention leave whole heads, or, with the option `attention: kept`, nothing.
-
-    Raises:
-        ModelError: no such network or option.
     """
     kind = _class(spec.name)
     config = kind.config_class

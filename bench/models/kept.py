@@ -8,7 +8,7 @@ from pathlib import Path
 from criteria.lazy import nn
 from criteria.network.given import given
 
-from ..errors import ExportError
+from ..errors import ExportError, fault
 from ..export.recipe import RECIPE, check, kept
 from ..store.store import Store
 
@@ -52,11 +52,5 @@ def kept_folder(trial_or_path: str | Path, results: str | Path = "results") -> P
         names = ", ".join(one.name[: len(prefix) + 4] for one in folders[:3])
         raise ExportError(f"{prefix!r} fits {len(folders)} kept networks: {names}; give more of it")
     if any(key.startswith(prefix) for key in store.record_keys()):
-        raise ExportError(
-            f"the network of trial {prefix} was not kept; bench run SUITE --keep METHOD makes it "
-            "again and keeps it"
-        )
-    raise ExportError(
-        f"{prefix!r} is no folder, and no trial with that key is in {store.root}; kept networks "
-        "lie in its folder `networks`"
-    )
+        raise ExportError(fault("not_kept", prefix=prefix))
+    raise ExportError(fault("nothing_kept", prefix=prefix, root=store.root))

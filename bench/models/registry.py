@@ -22,6 +22,7 @@ from ..errors import ModelError, at_fault
 from ..export.recipe import Call, call
 from ..tasks.logits import logits_in
 from ..tasks.task import Task
+from . import hubs
 from .checkpoint import load_checkpoint
 from .constructors import (
     ARCHITECTURES,
@@ -59,9 +60,7 @@ def build_model(spec: ModelSpec, *, seed: int, **shape: int) -> nn.Module:
         torch.default_generator.manual_seed(seed)
         model = _built(spec, made)
     if spec.checkpoint and spec.name.startswith("hf:") and Path(spec.checkpoint).is_dir():
-        from .hubs import load_folder
-
-        load_folder(model, spec)
+        hubs.load_folder(model, spec)
     elif spec.checkpoint:
         load_checkpoint(model, Path(spec.checkpoint), spec.sha256)
     return model.train()
@@ -109,8 +108,6 @@ def constructor(spec: ModelSpec, **shape: int) -> Call:
         what = f"weights by name exist for {TORCHVISION}NAME only"
         raise ModelError(f"{spec.name}: {what}; give `checkpoint:`")
     if kind in ("timm", "hf"):
-        from . import hubs
-
         return (hubs.from_timm if kind == "timm" else hubs.from_transformers)(spec, shape)
     if spec.name not in ARCHITECTURES:
         return call_of(spec.name, _users(spec.name), shape, spec.options)
@@ -147,17 +144,12 @@ def code_of(spec: ModelSpec) -> str | None:
     """What stands in keys for the code behind a network; None of ours and torchvision's.
 
     Of a user's it is a digest of its files, of other libraries their version.
-
-    Raises:
-        ModelError: nothing has that name.
     """
     kind = spec.name.partition(":")[0]
     if spec.name in ARCHITECTURES or kind == "torchvision":
         return None
     if kind in ("timm", "hf"):
-        from .hubs import version_of
-
-        return version_of(kind)
+        return hubs.version_of(kind)
     return code_behind(_users(spec.name), spec.name)
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from ..data.vision import torchvision
-from ..errors import ModelError
+from ..errors import ModelError, fault
 from ..export.recipe import Call, call
 from .adapters import logits_alone
 from .vit import PrunableViT, Unit, make_prunable
@@ -50,10 +50,8 @@ def torchvision_model(
             setattr(model, auxiliary, None)
             setattr(model, "aux_logits", False)  # noqa: B010 - mypy takes it for a module
     if isinstance(model, torchvision.models.VisionTransformer) and model.image_size != image_size:
-        raise ModelError(
-            f"{name} with {weights} takes images of {model.image_size} pixels, not {image_size}; "
-            "set the dataset's image_size"
-        )
+        sizes = {"its": model.image_size, "image_size": image_size}
+        raise ModelError(fault("other_pixels", name=name, weights=weights, **sizes))
     _fit_classes(model, classes)
     _fit_channels(model, channels, keep=weights is not None)
     make_prunable(model, attention)
@@ -90,9 +88,8 @@ def published(name: str, weights: str) -> Any:
         raise ModelError(f"no torchvision model {name!r}")
     known = torchvision.models.get_model_weights(name)
     if weights not in (*known.__members__, "DEFAULT"):
-        raise ModelError(
-            f"{name} has no weights {weights!r}; there are: {', '.join(known.__members__)}"
-        )
+        there = ", ".join(known.__members__)
+        raise ModelError(f"{name} has no weights {weights!r}; there are: {there}")
     return known[weights]
 
 
@@ -104,18 +101,14 @@ def weights_file(entry: Any) -> Path:
 def downloaded(name: str, weights: str) -> nn.Module:
     """A torchvision model with weights by name, which torch fetches where they are not there yet.
 
-    Raises:
-        ModelError: no such model or weights, or they cannot be fetched.
+    Raises ModelError for weights that are none, or cannot be fetched.
     """
     entry = published(name, weights)
     try:
         return torchvision.models.get_model(name, weights=entry, progress=False)
     except (OSError, RuntimeError) as error:
-        raise ModelError(
-            f"weights {weights} of {name} could not be fetched ({error}); on a machine without "
-            f"network, put {weights_file(entry).name} into {weights_file(entry).parent}, or give "
-            "`checkpoint:`"
-        ) from error
+        which = {"name": name, "weights": weights, "file": weights_file(entry)}
+        raise ModelError(fault("no_weights", **which, error=error)) from error
 
 
 def _fit_classes(model: nn.Module, classes: int) -> None:

@@ -105,7 +105,6 @@ def _scores_jobs(jobs: Iterable[Job], stored: _Stored) -> dict[str, ScoresJob]:
             wanted.setdefault((job.at, job.unstructured), {})[job.score_key] = job.criterion
     scoring: dict[str, ScoresJob] = {}
     for (standpoint, per_weight), criteria in wanted.items():
-        scoring |= dict.fromkeys(
-            criteria, ScoresJob(standpoint, tuple(criteria.values()), per_weight)
-        )
+        job = ScoresJob(standpoint, tuple(criteria.values()), per_weight)
+        scoring |= dict.fromkeys(criteria, job)
     return scoring

@@ -42,10 +42,6 @@ def keeping(
 
     `asked`: `all`, `best` or names of methods; "" is what the suite says. The best have the highest
     mean top-1 of a problem, budget and recovery, once nothing is pending.
-
-    Raises:
-        PlanError: none of these, or trials that make no networks.
-        ExportError: the extra `export` is missing.
     """
     chosen, ahead = {one.key for one in asked_for(plan, asked)}, {one.key for one in pending}
     if asked == "best":

@@ -54,22 +54,14 @@ class Maker(Generic[S]):
         return self.once(key, lambda: _criterion(method, per_weight))
 
     def recipe(self, case: Probe, name: str) -> Recipe:
-        """The recipe of that name on the case's dataset and model.
-
-        Raises:
-            PlanError: it has no step there, or asks for what its data have not.
-        """
+        """The recipe of that name on the case's dataset and model."""
         place = ("recipes", id(case.dataset), id(case.model))
         recipes = self.once(place, lambda: self.suite.recipes_on(case.dataset, case.model))
         refuse_misfits(recipes[name], case.dataset, f"recipe {name}")
         return recipes[name]
 
     def phase(self, case: Probe, kind: Kind, spec: PhaseSpec | Chosen) -> PhaseUse:
-        """A phase with all its options, its recipe and the hash of its code.
-
-        Raises:
-            PlanError: no such phase or option.
-        """
+        """A phase with all options, recipe and the hash of its code; PlanError where it is none."""
         recipe = self.recipe(case, spec.recipe) if isinstance(spec, PhaseSpec) else None
 
         def make() -> PhaseUse:
@@ -146,6 +138,8 @@ class ComparisonMaker(Maker[Suite]):
             timing = self.once(("timing", id(path)), lambda: jobs.TimingJob(path, suite.measure))
         finetunes = recovery.kind == "finetune" and not case.matched
         own = case.method.finetuning if finetunes else None
+        named = {"recovery": recovery.name, "cost": suite.budgets.cost, "budget": case.budget}
+        matched = case.method.name if case.matched else None
         return jobs.TrialJob(
             path=path,
             at=at,
@@ -159,15 +153,7 @@ class ComparisonMaker(Maker[Suite]):
             tune=recovery.tune,
             train_accuracy=suite.train_accuracy,
             timing=timing,
-            labels=self.labels(
-                case,
-                at,
-                case.method_name,
-                recovery=recovery.name,
-                cost=suite.budgets.cost,
-                budget=case.budget,
-                matched_to=case.method.name if case.matched else None,
-            ),
+            labels=self.labels(case, at, case.method_name, **named, matched_to=matched),
         )
 
     def _training(
@@ -185,9 +171,8 @@ class ComparisonMaker(Maker[Suite]):
         if rewind is None or rewind.what != "weights":
             return recipe, None
         base = self.base(case)
-        return recipe, self.once(
-            ("early", id(base), rewind.to), lambda: jobs.EarlyJob(base, rewind.to)
-        )
+        key = ("early", id(base), rewind.to)
+        return recipe, self.once(key, lambda: jobs.EarlyJob(base, rewind.to))
 
     def path(self, case: Case) -> jobs.PathJob:
         """One for all budgets; one a budget where a procedure heads for it, or settings differ."""
@@ -269,9 +254,8 @@ class FidelityMaker(Maker[FidelitySuite]):
             named = {"method": probe.method.name, "criterion": criterion.name}
             raise PlanError(fault("sets_in_fidelity", **named))
         at = self.standpoint(probe, repeated=self.varies(probe.method))
-        oracle = self.once(
-            ("oracle", id(at.base)), lambda: jobs.OracleJob(at.base, self.suite.fidelity)
-        )
+        key = ("oracle", id(at.base))
+        oracle = self.once(key, lambda: jobs.OracleJob(at.base, self.suite.fidelity))
         labels = self.labels(probe, at, probe.method.name, recovery="none", cost=None, budget=None)
         return jobs.FidelityJob(at, criterion, oracle, labels)
 
@@ -296,9 +280,8 @@ def _checkpoint_hash(model: ModelSpec) -> str | None:
         return model.sha256
     found = _file_hash(Path(model.checkpoint).absolute(), model.name)
     if model.sha256 not in (None, found):
-        raise ModelError(
-            f"checkpoint {model.checkpoint} has SHA-256 {found}, not {model.sha256} as asked"
-        )
+        said = f"has SHA-256 {found}, not {model.sha256} as asked"
+        raise ModelError(f"checkpoint {model.checkpoint} {said}")
     return found
 
 

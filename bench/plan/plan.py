@@ -28,8 +28,7 @@ class Plan(Outline):
         """The part with these methods (and the controls matched to them), so many repeats, and the
         keys that begin so.
 
-        Raises:
-            PlanError: a name that is none of the suite's methods, letters that begin no key.
+        Raises PlanError for a name that is none of its methods, or letters that begin no key.
         """
         known = self.suite.method_names
         unknown = [name for name in methods if name not in known]

@@ -68,9 +68,6 @@ def model_size(spec: ModelSpec, extent: DatasetSize, store: Store | None = None)
     """The size of the dense network, which is built without memory for its weights.
 
     It is kept in `store` by the hash of all that it follows from: only a first plan needs torch.
-
-    Raises:
-        ModelError: no such model or option.
     """
     shape = (extent.classes, extent.channels, extent.image_size)
     return _kept(spec.model_copy(update=_NO_WEIGHTS).model_dump_json(), shape, store)

@@ -143,9 +143,8 @@ class _Problem:
         images = epochs * recipe.images_an_epoch(self.extent.train)
         taught = float(recipe.distill is not None)
         passes, work = images * (TRAINING + taught), images * (TRAINING * share + taught)
-        return Load(trained=images, passes=passes, macs=work * self.size.macs) + (
-            self.evaluated(epochs * self.extent.validation, share)
-        )
+        looks = self.evaluated(epochs * self.extent.validation, share)
+        return Load(trained=images, passes=passes, macs=work * self.size.macs) + looks
 
     def scored(self, images: int, criteria: Iterable[CriterionSpec], share: float = 1.0) -> Load:
         each = passes_of(criteria)

@@ -100,9 +100,8 @@ def iterative(
 def selected(network: Network, scores: Sequence[Tensor], budget: float, rules: Rules) -> Removed:
     """The units of lowest score, so many that the budget is met; raises InfeasibleBudget."""
     ranking = rank(network.structure.groups, scores, rules.scope)
-    return _lowest(
-        ranking.within, _select(network, network, ranking, budget, rules.tolerance, rules)
-    )
+    counts = _select(network, network, ranking, budget, rules.tolerance, rules)
+    return _lowest(ranking.within, counts)
 
 
 def matched(

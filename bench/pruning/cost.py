@@ -20,6 +20,8 @@ from criteria.lazy import Tensor, nn, pytree, torch
 from criteria.network.given import copied
 from criteria.network.member import kind_of
 
+from ..errors import fault
+
 # What removed channels change.
 ChannelCost = Literal["macs", "params", "channels", "latency", "memory"]
 Cost = Callable[[Tensor], float]  # by units removed, [groups]
@@ -153,8 +155,7 @@ def weight_uses(model: nn.Module, example_inputs: tuple[Any, ...]) -> dict[str, 
     of the model; so the MACs of a layer's nonzero weights are their number times this. Layers that
     share a weight count for the first of them. Attention products are no weights.
 
-    Raises:
-        ArithmeticError: the layer does something else, too.
+    Raises ArithmeticError where a layer does something else, too.
     """
     counted = _macs_by_module(model, example_inputs)
     uses = dict[str, int]()
@@ -164,10 +165,8 @@ def weight_uses(model: nn.Module, example_inputs: tuple[Any, ...]) -> dict[str, 
         if own and kind_of(module) in ("conv", "linear"):
             weight = module.get_parameter("weight")
             if own % weight.numel():
-                raise ArithmeticError(
-                    f"{name}: torch counts {own} MACs, which are no multiple of its "
-                    f"{weight.numel()} weights; they cannot be masked with a known cost"
-                )
+                counts = {"macs": own, "weights": weight.numel()}
+                raise ArithmeticError(fault("no_multiple", name=name, **counts))
             owner = first[id(weight)].removesuffix("weight").removesuffix(".")
             uses[owner] = uses.get(owner, 0) + own // weight.numel()
     return uses

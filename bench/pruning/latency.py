@@ -57,9 +57,6 @@ def meet(
 
     `choose`: what leaves a network by some rules at a share of the modelled cost. `folder`: where
     tables of layers are kept; None: in memory.
-
-    Raises:
-        ExportError: a runtime is missing, or cannot run the network.
     """
     if rules.cost == "memory":
         return met_in_memory(network, lambda now: choose(now, rules, share)), None

@@ -36,16 +36,11 @@ def weight_groups(model: nn.Module, example_inputs: tuple[Any, ...]) -> tuple[Gr
 
 
 def weights_kept(total: int, share: float) -> int:
-    """The share of so many weights, rounded to a whole one.
-
-    Raises:
-        InfeasibleBudget: not even one is left.
-    """
+    """The share of so many weights, rounded to a whole one; InfeasibleBudget if none is left."""
     kept = round(share * total)
     if kept < 1:
-        raise InfeasibleBudget(
-            f"budgets.weights: {share:g} of {total} weights is none; drop this budget"
-        )
+        none = f"{share:g} of {total} weights is none"
+        raise InfeasibleBudget(f"budgets.weights: {none}; drop this budget")
     return kept
 
 
@@ -72,9 +67,8 @@ def choose_masks(
     """
     kept, of = pattern(scope) or (0, 0)
     if of and any(abs(share - kept / of) > 1e-6 for share in shares):
-        raise InfeasibleBudget(
-            f"scope {scope} keeps {kept} of every {of} weights: budget {{'weights': {kept / of:g}}}"
-        )
+        only = {"weights": round(kept / of, 6)}
+        raise InfeasibleBudget(f"scope {scope} keeps {kept} of every {of} weights: budget {only}")
     if schedule is None:
         scores = scorer(model)
         if like is not None and not of:
@@ -137,9 +131,6 @@ def mask_at_once(
 
     The scope global ranks all weights together; local ranks them by their quantile in the layer, so
     that all layers keep the same share, up to a weight. Among equals the earlier one leaves first.
-
-    Raises:
-        InfeasibleBudget: a share that leaves nothing.
     """
     if pattern(scope):
         return mask_blocks(model, groups, scores, share, scope)
@@ -194,11 +185,7 @@ def macs_saved(masks: Masks, uses: Mapping[str, int]) -> int:
 
 
 def check_counts(model: nn.Module, masks: Masks, share: float, scope: str) -> None:
-    """The masks keep this share of all weights, or, of a pattern, as many of each block.
-
-    Raises:
-        ArithmeticError: says what they keep.
-    """
+    """Raises ArithmeticError where masks keep another share, or of a pattern others of a block."""
     kept, of = pattern(scope) or (0, 0)
     for layer, mask in masks.items() if of else ():
         places = input_blocks(model.get_submodule(layer), of)
@@ -211,11 +198,7 @@ def check_counts(model: nn.Module, masks: Masks, share: float, scope: str) -> No
 
 
 def check_held(model: nn.Module, masks: Masks) -> None:
-    """No masked weight has come back.
-
-    Raises:
-        ArithmeticError: names the layer and how many have.
-    """
+    """Raises ArithmeticError where masked weights are back, with their layer and number."""
     for layer, mask in masks.items():
         weights = _weight(model, layer).detach().flatten().cpu()
         back = int(weights[~mask].count_nonzero())

@@ -99,8 +99,7 @@ def met_in_memory(
 ) -> Choice | InfeasibleBudget:
     """What leaves by the memory that is modelled, held against a forward pass of what is left.
 
-    Raises:
-        ArithmeticError: the network holds other memory than the model of it says.
+    Raises ArithmeticError where the network holds other memory than the model of it says.
     """
     model = memory_model(network)
     choice = choose(replace(network, cost=replace(network.cost, budgeted=model)))

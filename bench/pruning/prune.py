@@ -159,15 +159,12 @@ def prune(
     selector = find(criterion).selector
     if selector is None and axis == "threshold":
         raise BenchError(f"budget threshold = {share:g}: {criterion} scores, and has no threshold")
-    if selector and (
-        why := unfit(selector, axis, [share], scope, limits.emptied, iterative=steps > 1)
-    ):
+    asked = (axis, [share], scope, limits.emptied)
+    if selector and (why := unfit(selector, *asked, iterative=steps > 1)):
         raise BenchError(f"{criterion} {why}")
     if schedule not in get_args(Shape) or not isinstance(steps, int) or steps < 1:
-        raise BenchError(
-            f"schedule {schedule!r} of {steps!r} steps: it is one of {', '.join(get_args(Shape))}, "
-            "of a whole number of steps, at least 1"
-        )
+        known = ", ".join(get_args(Shape))
+        raise BenchError(fault("no_schedule", schedule=schedule, steps=steps, known=known))
     stops = None if steps == 1 else Schedule(steps, schedule)
     ignored = listed(ignored)
     generator = generator or torch.Generator().manual_seed(0)
@@ -178,26 +175,22 @@ def prune(
         values, _ = score_alone(now, create(criterion, groups, options, generator), held, loss)
         if constant := unranked(groups, values):
             more = ", ..." if len(constant) > 3 else ""
-            warnings.warn(
-                f"{criterion} gives all units of a group the same score, in {len(constant)} of "
-                f"{len(groups)} groups ({', '.join(constant[:3])}{more}); which of them leave is "
-                "decided by their place alone. An untrained network, or one whose last layer is "
-                "zero, gives such scores.",
-                stacklevel=2,
-            )
+            which = {"constant": len(constant), "groups": len(groups)}
+            roots = ", ".join(constant[:3]) + more
+            said = fault("one_score", criterion=criterion, roots=roots, **which)
+            warnings.warn(said, stacklevel=2)
         return values
 
-    if axis == "weights":
-        if scope == "isomorphic" or limits != Limits() or ignored:
-            raise InfeasibleBudget(fault("weights_have_no"))
-        with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
-            plain = given(model, example_inputs)
-            return _mask(plain, score, share, scope, stops)
-    if scope not in get_args(Scope):
+    if axis == "weights" and (scope == "isomorphic" or limits != Limits() or ignored):
+        raise InfeasibleBudget(fault("weights_have_no"))
+    if axis != "weights" and scope not in get_args(Scope):
         raise BenchError(f"scope {scope!r}: of channels it is one of {', '.join(get_args(Scope))}")
-    rules = Rules("macs" if axis == "threshold" else axis, cast(Scope, scope), limits, tolerance)
     with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
         plain = given(model, example_inputs)
+        if axis == "weights":
+            return _mask(plain, score, share, scope, stops)
+        cost = "macs" if axis == "threshold" else axis
+        rules = Rules(cost, cast(Scope, scope), limits, tolerance)
         network = Network.trace(plain.model, plain.inputs, plain.copies(ignored))
         verify(network.model, network.inputs, network.structure)
 
@@ -229,11 +222,8 @@ def prune(
             check=check,
         )
         if check and abs(check.off) > CLOSE:
-            warnings.warn(
-                f"budget latency = {share:g}: measured {check.latency.ratio:.3f}, after "
-                f"{check.tries} tries",
-                stacklevel=2,
-            )
+            measured = f"measured {check.latency.ratio:.3f}, after {check.tries} tries"
+            warnings.warn(f"budget latency = {share:g}: {measured}", stacklevel=2)
         kept = found.macs / found.dense_macs
         if axis == "macs" and not share - tolerance - 1e-6 <= kept <= share + 1e-6:
             where = ", ".join(network.cost.unmodelled) or "some layers"
@@ -258,8 +248,7 @@ def _place(axis: Axis, deployed: Mapping[str, Any]) -> Deployment:
 def shares(budget: Mapping[str, float]) -> tuple[Axis, float]:
     """A budget as people write it, as (cost, share kept), or (threshold, its value).
 
-    Raises:
-        InfeasibleBudget: not exactly one of the axes or speedup, or a share outside (0, 1].
+    Raises InfeasibleBudget for none or several of the axes, and for a share outside (0, 1].
     """
     axes = tuple(budget) if isinstance(budget, Mapping) else ()
     if len(axes) != 1 or axes[0] not in (*get_args(Axis), "speedup"):
@@ -270,19 +259,13 @@ def shares(budget: Mapping[str, float]) -> tuple[Axis, float]:
         raise InfeasibleBudget(f"budget {axis} = {value!r}: expected a number")
     share = 1 / value if axis == "speedup" and value > 0 else value
     if not 0 < share <= 1:
-        raise InfeasibleBudget(
-            f"budget {axis} = {value}: "
-            + ("a speed-up is at least 1" if axis == "speedup" else "a share is in (0, 1]")
-        )
+        allowed = "a speed-up is at least 1" if axis == "speedup" else "a share is in (0, 1]"
+        raise InfeasibleBudget(f"budget {axis} = {value}: {allowed}")
     return ("macs" if axis == "speedup" else axis), share
 
 
 def _mask(
-    plain: Given,
-    score: Score,
-    share: float,
-    scope: str,
-    schedule: Schedule | None,
+    plain: Given, score: Score, share: float, scope: str, schedule: Schedule | None
 ) -> Pruned:
     """The network with all but a share of its weights at zero."""
     model, inputs = plain.model, plain.inputs

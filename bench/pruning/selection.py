@@ -160,8 +160,7 @@ def select(
 
     With `emptied` = `skip`, the network of least cost where no prefix of the ranking costs that.
 
-    Raises:
-        InfeasibleBudget: says what is the least that can be reached.
+    Raises InfeasibleBudget, which says what is the least that can be reached.
     """
     units = torch.tensor([group.units for group in groups])
     step, least = torch.tensor(list(steps)), torch.tensor(list(floors))
@@ -199,15 +198,9 @@ def select(
                 return removed(counts(length)).tolist()
     if emptied == "floor" and cost(nearest) > target:
         enough = math.ceil(100 * (target - cost(met)) / whole) / 100
-        raise InfeasibleBudget(
-            fault(
-                "no_cost_between",
-                low=(target - tolerance) / whole,
-                high=target / whole,
-                cost=cost(nearest) / whole,
-                enough=enough,
-            )
-        )
+        low, high, found = (one / whole for one in (target - tolerance, target, cost(nearest)))
+        said = fault("no_cost_between", low=low, high=high, cost=found, enough=enough)
+        raise InfeasibleBudget(said)
     return nearest.tolist()
 
 
@@ -222,10 +215,8 @@ def _refuse_out_of_reach(
         loosen = "loosen selection.protect, min_channels, round_to, layers or coupled"
         if bare > target:
             loosen = f"no limits help: one channel in each group leaves {bare / whole:.1%}"
-        raise InfeasibleBudget(
-            f"the budget is {target / whole:.1%} of the network's cost, but its limits leave at "
-            f"least {least / whole:.1%}; {loosen}"
-        )
+        shares = {"target": target / whole, "least": least / whole}
+        raise InfeasibleBudget(fault("limits_leave", **shares, loosen=loosen))
     if now < target - tolerance:
         raise InfeasibleBudget(fault("refuse_out_of_reach", target=target / whole, now=now / whole))
 

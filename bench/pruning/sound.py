@@ -46,10 +46,8 @@ def _refuse_lost_batch(network: Network) -> None:
             raise StructureError(f"the network does not run on one sample: {said}") from error
     for one, many in zip(alone, several, strict=True):
         if one.shape != (1, *many.shape[1:]):
-            raise StructureError(
-                f"of one sample the network makes {[*one.shape]}, of {len(many)} {[*many.shape]}; "
-                "a batch of one has to keep its first dimension (a `squeeze` may take it away)"
-            )
+            shapes = {"one": [*one.shape], "several": [*many.shape], "count": len(many)}
+            raise StructureError(fault("lost_batch", **shapes))
 
 
 def recount(network: Network, removed: Removed, pruned: nn.Module) -> dict[ChannelCost, int]:

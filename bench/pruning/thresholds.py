@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from criteria import Selector
 from criteria.lazy import Tensor, torch
 
+from ..errors import fault
 from .network import Network, Removed, Rules
 from .selection import InfeasibleBudget, RemovalOrder, each_budget, rank, select
 
@@ -115,12 +116,9 @@ def meet_budgets(
             return meet(choices, budget)
         groups = zip(choices.network.structure.groups, removed, strict=True)
         whole = [group.root for group, gone in groups if not len(gone)]
-        raise InfeasibleBudget(
-            f"the budget is {budget:.1%} of the network's cost, but at its strongest setting, "
-            f"{choices.selector.knob[0]:g}, {choices.selector.name} leaves {least:.1%}"
-            + (f" and keeps {', '.join(whole)} whole" if whole else "")
-            + "; choose a larger budget, or lower selection.protect"
-        )
+        kept = f" and keeps {', '.join(whole)} whole" if whole else ""
+        by = choices.selector
+        raise InfeasibleBudget(fault("strongest", budget=budget, by=by, least=least, kept=kept))
 
     return each_budget(budgets, choose)
 

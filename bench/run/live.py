@@ -4,13 +4,17 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from statistics import fmean
 from typing import Any
 
 from rich import progress
 from rich.console import Console, RenderableType
+from rich.table import Table
 from rich.text import Text
 
 from ..terminal import say
+
+SILENT_S = 30  # between two lines that no tenth of the jobs is the reason of
 
 
 class _Pace(progress.ProgressColumn):
@@ -24,7 +28,11 @@ class _Pace(progress.ProgressColumn):
 
 
 class Live(progress.Progress):
-    """A bar for each kind of job; below them what runs now, as far as that goes into a line."""
+    """A bar for each kind of job; below them what runs now, as far as that goes into a line, and
+    what the trials of this run came to, on the mean of a method.
+
+    What is no terminal gets a line of words at every tenth of the jobs, and every half minute.
+    """
 
     def __init__(self, console: Console) -> None:
         self._at: float | None = None  # when what is taken now happened; None: nothing is
@@ -34,6 +42,8 @@ class Live(progress.Progress):
         self._since: dict[str, float] = {}  # when those that run began
         self._statuses: Counter[str] = Counter()  # of trials
         self._reasons: set[str] = set()
+        self._values: dict[str, list[float]] = {}  # of done trials, by method
+        self._said = 0, 0.0  # tenths of the jobs, and when
         super().__init__(
             progress.TextColumn("{task.description}"),
             *([progress.BarColumn(30)] if console.width >= 80 else []),
@@ -46,12 +56,16 @@ class Live(progress.Progress):
 
     def get_renderables(self) -> Iterable[RenderableType]:
         if self._kinds:
-            failed = self._statuses.total() - self._statuses["done"]
-            yield Text(f"{self._for(self._begun)}, {failed} trials failed")
+            yield Text(self._head())
         yield from super().get_renderables()
         for key, at in list(self._since.items()):  # a copy: another thread draws
             now = f"{self._for(at)} {self._names.get(key)}"
             yield Text(now, "dim", no_wrap=True, overflow="ellipsis")
+        if self._values:
+            table = Table("method", "done", f"mean {self._of}", box=None, pad_edge=False)
+            for method, values in list(self._values.items()):
+                table.add_row(method, str(len(values)), f"{fmean(values):.2f}")
+            yield table
 
     def take(self, told: Mapping[str, Any]) -> None:
         """Show what a line of the log has changed; see `RunLog`."""
@@ -81,7 +95,29 @@ class Live(progress.Progress):
             self._reasons.add(reason)
         if event == "record written":
             self._statuses[told["status"]] += 1
+            if told.get("value") is not None:
+                self._of = told["of"]
+                self._values.setdefault(told["method"], []).append(told["value"])
+        if self._kinds and not self.console.is_terminal:
+            self._say()
         self._at = None
+
+    def _say(self) -> None:
+        done = sum(one.completed for one in self.tasks)
+        tenth, now = int(10 * done / sum(one.total or 0 for one in self.tasks)), self.get_time()
+        if tenth != self._said[0] or now - self._said[1] >= SILENT_S:
+            self._said = tenth, now
+            kinds = (f"{one.description} {one.completed:.0f}/{one.total:.0f}" for one in self.tasks)
+            rest = timedelta(seconds=int(max(one.time_remaining or 0 for one in self.tasks)))
+            say(
+                self.console,
+                f"{self._head()}; {', '.join(kinds)}",
+                f"; {rest} left" if rest else "",
+            )
+
+    def _head(self) -> str:
+        failed = self._statuses.total() - self._statuses["done"]
+        return f"{self._for(self._begun)}, {failed} trials failed"
 
     def _for(self, since: float) -> timedelta:
         return timedelta(seconds=int(max(self.get_time() - since, 0)))

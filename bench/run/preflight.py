@@ -115,11 +115,8 @@ def _check_layers(trial: TrialJob, network: Network, rules: Rules) -> None:
     groups = network.structure.groups
     for place in rules.limits.layers:
         if not any(made_in(group, place) for group in groups):
-            raise ModelError(
-                f"selection.layers.{place}: in {trial.labels.problem} no layer of that name, or in "
-                "a module of that name, makes channels that can be pruned; those that do are "
-                + ", ".join(one.root for one in groups)
-            )
+            roots = ", ".join(one.root for one in groups)
+            raise ModelError(fault("no_layers", place=place, trial=trial, roots=roots))
 
 
 def _reachable(trial: TrialJob, network: Network, rules: Rules) -> None:
@@ -131,16 +128,11 @@ def _reachable(trial: TrialJob, network: Network, rules: Rules) -> None:
     if least > target:
         free = cost(torch.tensor([group.units - 1 for group in groups]))
         whole = [f"{root} ({why})" for root, why in network.structure.refused.items()]
-        raise InfeasibleBudget(
-            f"budgets.{rules.cost}: {trial.budget:.3g} is out of reach for "
-            f"{trial.labels.problem}: the limits leave at least "
-            f"{least / cost(torch.zeros_like(spare)):.3g} of its {rules.cost}; drop this budget"
-            + (
-                f"; these layers are kept whole: {few(whole)}"
-                if free > target
-                else ", or loosen selection.protect, min_channels, round_to, layers or coupled"
-            )
-        )
+        loosen = ", or loosen selection.protect, min_channels, round_to, layers or coupled"
+        hint = f"; these layers are kept whole: {few(whole)}" if free > target else loosen
+        share = least / cost(torch.zeros_like(spare))
+        said = fault("out_of_reach", cost=rules.cost, trial=trial, least=share, hint=hint)
+        raise InfeasibleBudget(said)
 
 
 def inspect_bases(

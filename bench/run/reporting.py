@@ -1,17 +1,13 @@
 """What is made of a plan's records, and what is said of those that are damaged."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from reports.records import Record, content_key
-from suites import Suite
 from suites.faults import no_such
 
 from ..errors import BenchError, fault
@@ -20,9 +16,6 @@ from ..store.sealed import cannot_write, file_digests, part_of, read_json, write
 from ..store.store import Store
 from ..terminal import say
 from .declaring import declared
-
-if TYPE_CHECKING:
-    from reports.analysis.compare import MethodDifference
 
 
 def write_report(
@@ -125,32 +118,8 @@ def _made_of(plan: Outline, store: Store, records: Sequence[Record]) -> str:
     return content_key([said, [one.to_json().decode() for one in records], file_digests(code)])
 
 
-def compare_methods(
-    plan: Outline, records: Sequence[Record], method: str, reference: str
-) -> MethodDifference:
-    """Two methods of a suite against each other, from its records.
-
-    Raises:
-        BenchError: a fidelity suite, or a name that is none of its methods.
-    """
-    from reports.analysis.compare import compare_methods as difference
-
-    if not isinstance(plan.suite, Suite):
-        raise BenchError(f"{plan.suite.suite} is of kind fidelity, whose report compares criteria")
-    known = plan.suite.method_names
-    unknown = [name for name in (method, reference) if name not in known]
-    if unknown:
-        said = (no_such(f"method in {plan.suite.suite}", name, known) for name in unknown)
-        raise BenchError(f"compare: {'; '.join(said)}")
-    return difference(plan.suite, records, plan.expected, method, reference)
-
-
 def finished(plan: Outline, store: Store) -> list[Record]:
-    """All records of a plan.
-
-    Raises:
-        BenchError: there is none yet.
-    """
+    """All records of a plan; BenchError if there is none yet."""
     records = plan.records(store)
     if not records:
         raise BenchError(fault("finished", suite=plan.suite.suite, root=store.root))
@@ -168,11 +137,11 @@ def reasons(records: Iterable[Record]) -> dict[tuple[str, str], list[str]]:
 
 
 @contextmanager
-def saying_damage(store: Store, console: Console) -> Iterator[None]:
-    """Say at the end what was found damaged inside the block, by this process or a worker."""
+def saying_damage(store: Store, console: Console) -> Iterator[int]:
+    """Say at the end what this process or a worker found damaged; gives how much was before."""
     earlier = len(store.set_aside_so_far())
     try:
-        yield
+        yield earlier
     finally:
         for line in store.set_aside_so_far()[earlier:]:
             say(console, ("damaged", "yellow"), f" {line}")

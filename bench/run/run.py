@@ -48,8 +48,7 @@ class Run:
 
         Returns how many trials ended how, and how many networks were not kept, and why.
 
-        Raises:
-            StoreError: results can no longer be written; finished records are safe.
+        Raises StoreError when results can no longer be written; finished records are safe.
         """
         self.graph = job_graph(self.trials, self.store)
         self._sorter = TopologicalSorter(self.graph.after)

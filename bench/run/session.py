@@ -16,7 +16,7 @@ from reports.records import Record
 from suites import Suite
 from suites.faults import SHOWN, no_such, printable
 
-from ..errors import BenchError
+from ..errors import BenchError, fault
 from ..executors import make_executor
 from ..executors.local import visible_gpus
 from ..plan.jobs import Trial, TrialJob
@@ -74,13 +74,11 @@ def session(plan: Plan, request: Request, console: Console) -> int:
         part = part.shard(*_shard(request.shard))
     whole = len(part.trials) == len(plan.trials) or request.trial
     if not whole and isinstance(plan.suite, Suite) and plan.suite.analysis.looks:
-        raise BenchError(  # who goes on hangs on all comparisons
-            f"{plan.suite.suite} is decided look by look, from the records of its whole plan; "
-            "leave --methods, --repeats and --shard out, or run all bases: --set analysis.looks=[]"
-        )
+        # Who goes on hangs on all comparisons.
+        raise BenchError(fault("part_of_looks", suite=plan.suite.suite))
     store, data_root = Store(request.settings.results), request.settings.data_root.resolve()
     settings = replace(request.settings, results=store.root, data_root=data_root)
-    with speaking_of(shared_metric(plan.suite)), store.lock(), saying_damage(store, console):
+    with speaking_of(shared_metric(plan.suite)), store.lock(), saying_damage(store, console) as old:
         records, most = plan.records(store), ""
         needed, course = plan.needed(records)
         if looks := bool(course.looks) and not request.trial:
@@ -98,7 +96,7 @@ def session(plan: Plan, request: Request, console: Console) -> int:
             f"{again if len(todo) > len(pending) else ''}; results in {request.settings.results}",
         )
         if todo or (records and not _shown(plan, store, records)):
-            with RunLog(store, plan.suite.suite, Live(console)) as log:
+            with RunLog(store, plan.suite.suite, Live(console), old) as log:
                 how = {"workers": request.workers, "executor": request.executor}
                 how |= {"suite": plan.suite.suite, "command": request.command, "to_go": len(todo)}
                 log.tell("run started", process=os.getpid(), **how, **environment(settings.device))

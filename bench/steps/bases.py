@@ -11,7 +11,6 @@ from typing import Any
 from torch import nn
 
 from criteria.phases import create_phase
-from criteria.training import Rider
 
 from ..data.datasets import Dataset
 from ..errors import fault
@@ -69,21 +68,7 @@ def rewind_base(job: EarlyJob, workspace: Workspace) -> None:
     model = workspace.fresh_model(job, base.data).eval()
     assert job.base.recipe is not None
     order, on = seed("base-order", **job.axes), workspace.checkpoint(job.key, base.sha256)
-    trained = train(model, base.data, job.base.recipe, order, _Until(job.epoch), checkpoint=on)
+    trained = train(model, base.data, job.base.recipe, order, checkpoint=on, until=job.epoch)
     if trained.history != base.history[: job.epoch]:
         raise ArithmeticError(fault("rewind_base", job=job))
     workspace.save_base(job, model, {"base_sha256": base.sha256})
-
-
-class _Until(Rider):
-    """Ends a training after so many epochs."""
-
-    def __init__(self, epochs: int) -> None:
-        self._epochs, self._whole = epochs, 0
-
-    def after_epoch(self, epoch: int) -> None:
-        self._whole = epoch + 1
-
-    @property
-    def done(self) -> bool:
-        return self._whole == self._epochs

@@ -21,9 +21,6 @@ def keep_network(job: TrialJob, workspace: Workspace) -> str | None:
     """Keep a trial's network, and write its record where none is done.
 
     Returns why no network was kept; of failed trials, of which none is, None.
-
-    Raises:
-        StoreError: no record can be written.
     """
     made: list[tuple[Network, Thin, nn.Module]] = []
     record = made_record(

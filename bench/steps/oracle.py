@@ -41,11 +41,7 @@ def loss_changes(
     batches: Iterable[tuple[Tensor, Tensor]],  # (images, labels), held-out ones
     losses: Callable[[Any, Tensor], Tensor],  # of outputs and labels, [samples]
 ) -> Oracle:
-    """The true change of the loss of every sample by every unit alone.
-
-    Raises:
-        ValueError: no images.
-    """
+    """The true change of the loss of every sample by every unit alone; ValueError for no images."""
     twin = copy.deepcopy(model).eval()
     intact = [(one, one.clone()) for one in (*twin.parameters(), *twin.buffers())]
     dense: list[Tensor] = []

@@ -36,14 +36,14 @@ from reports.metric import speaking_of
 from reports.records import Failure
 
 from ..data.known import task_of
-from ..errors import Interrupted, StoreError
+from ..errors import Interrupted
 from ..plan import jobs
 from ..plan.workload import dense_of
 from .bases import make_base, prepare_base, rewind_base
 from .keep import keep_network
 from .oracle import make_oracle, measure_fidelity
 from .paths import make_path
-from .record import failure, made_record
+from .record import failure, made_record, store_failed
 from .scores import make_scores
 from .timing import time_path
 from .trial import measure
@@ -85,11 +85,11 @@ def perform(job: jobs.Job, workspace: Workspace) -> Outcome:
     try:
         with speaking_of(task_of(dense_of(job).dataset).metric):
             outcome = _do(job, workspace)
-    except StoreError as error:
-        return Outcome(fatal=str(error))
     except Interrupted:
         raise
     except BaseException as error:  # the failed record of all that stands on this job
+        if store_failed(error):
+            return Outcome(fatal=str(error))
         workspace.forget()
         outcome = Outcome(failure=failure(error))
     workspace.forget_checkpoints(job.key)

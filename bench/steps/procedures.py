@@ -109,9 +109,8 @@ def _check_gone(job: PathJob, network: Network, model: nn.Module, removed: Remov
     ]
     apart = difference(model, replace(network, model=model).cut(plain), network.inputs)
     if apart > EQUAL:
-        raise ArithmeticError(
-            f"{job}: cutting out what has left changes the outputs by {apart:.1e} of their size"
-        )
+        changed = f"changes the outputs by {apart:.1e} of their size"
+        raise ArithmeticError(f"{job}: cutting out what has left {changed}")
 
 
 @dataclass(eq=False)
@@ -135,9 +134,6 @@ class PathTraining:
             doomed: what the criterion removes from the dense network, where the procedure follows.
             score: of a network and its groups.
             cost: of scoring so far; what a resumed training has scored before is added.
-
-        Raises:
-            ArithmeticError: what is left is not what was asked for, or is still in use.
         """
         job, phase, network = self.job, self.job.procedure, self.base.network
         assert phase is not None

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from traceback import walk_tb
 from typing import Any, TypeVar
 
 from criteria import NotApplicable
@@ -23,15 +24,14 @@ def made_record(
 ) -> Record:
     """Measure a trial; returns its record, whatever comes of it.
 
-    Raises:
-        StoreError: what it stands on cannot be read: the trial is not to blame.
+    Raises StoreError where what it stands on cannot be read: the trial is not to blame.
     """
     started = _now()
     try:
         found, costs = measure(job, workspace)
-    except StoreError:
-        raise
     except Exception as error:  # the record keeps the traceback; the other trials go on
+        if store_failed(error):
+            raise
         return failed_record(job, failure(error), started, workspace.device_name)
     base, device = workspace.base(job.at.base), workspace.device_name
     stood_on = {"base_sha256": base.trained_sha256, "dataset_sha256": base.data.digest}
@@ -60,6 +60,12 @@ def _record(
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def store_failed(error: BaseException) -> bool:
+    """Whether the results folder is broken; a user's code may raise a StoreError of its own."""
+    raised_in = [frame.f_globals["__name__"] for frame, _ in walk_tb(error.__traceback__)]
+    return isinstance(error, StoreError) and raised_in[-1].startswith("bench.")
 
 
 def failure(error: BaseException) -> Failure:

@@ -121,11 +121,7 @@ def _ridden(job: TrialJob, base: Base, network: Network, thin: Thin) -> tuple[Ri
 
 
 def _lengthened(job: TrialJob, base: Base, used: int) -> Recipe:
-    """The recipe, with as many epochs as are left of the total, where there is one.
-
-    Raises:
-        InfeasibleBudget: the method's own phases have left none.
-    """
+    """The recipe, with as many epochs as are left of a total; InfeasibleBudget where none is."""
     assert job.recipe is not None
     if job.total_epochs is None:
         return job.recipe
@@ -189,8 +185,7 @@ def tuned(
     Returns:
         the winner's training with the images and seconds of all, its weights, and all settings.
 
-    Raises:
-        FloatingPointError: the loss of every setting is not finite.
+    Raises FloatingPointError where the loss of every setting is not finite.
     """
     grid = tune.grid
     draw = torch.randperm(len(grid), generator=generator("tune", **job.at.axes))
@@ -217,9 +212,8 @@ def tuned(
         tops.append(top1)
         done.save(state)
     if state["best"] is None:
-        raise FloatingPointError(
-            f"no setting of {', '.join(tune.over)} leaves a finite loss; lower the learning rates"
-        )
+        none = f"no setting of {', '.join(tune.over)} leaves a finite loss"
+        raise FloatingPointError(f"{none}; lower the learning rates")
     won, history, at_best, weights = state["best"]
     candidates = [
         Candidate(settings=one, validation_top1=top1, won=at == won)

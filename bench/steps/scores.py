@@ -14,13 +14,13 @@ from criteria.gather import gather, score_alone, timed_scores
 from criteria.registry import create
 from reports.records import Failure
 
-from ..errors import StoreError, fault
+from ..errors import fault
 from ..plan.jobs import PathJob, ScoresJob
 from ..pruning.masks import weight_groups
 from ..pruning.selection import unranked
 from ..seeds import generator
 from ..store.sealed import read_arrays, wanted, write_arrays
-from .record import failure
+from .record import failure, store_failed
 from .workspace import Base, Workspace
 
 
@@ -51,9 +51,9 @@ def make_scores(job: ScoresJob, workspace: Workspace) -> dict[str, Failure]:
                 if drew and job.at.repeat is None:
                     raise CriteriaError(fault("draws", name=spec.name))
                 _write(workspace, key, base, values, cost, drew)
-            except StoreError:
-                raise
             except Exception as raised:  # a user's code; recorded with its trials
+                if store_failed(raised):
+                    raise
                 error = raised
         if error is not None:
             failures[key] = failure(error)

@@ -130,15 +130,13 @@ class Workspace:
     def trace(self, job: DenseJob, model: nn.Module, data: Dataset) -> Network:
         """The network of a job's model, without the channels that it keeps whole.
 
-        Raises:
-            ModelError: `ignored` names a layer that there is not.
+        Raises ModelError where `ignored` names a layer that there is not.
         """
         layers = dict(model.named_modules())
         for name in job.model.ignored:
             if name not in layers:
-                raise ModelError(
-                    f"models: {job.model.name} has no layer {name!r} to ignore{meant(name, layers)}"
-                )
+                near = meant(name, layers)
+                raise ModelError(f"models: {job.model.name} has no layer {name!r} to ignore{near}")
         return Network.trace(model, data.noise(), [layers[name] for name in job.model.ignored])
 
     def base(self, job: DenseJob) -> Base:
@@ -239,10 +237,8 @@ class Workspace:
         if wanted is None:
             return []
         if wanted.images > len(data.train):
-            raise DataError(
-                f"calibration.images = {wanted.images}, but {data.name} has only "
-                f"{len(data.train)} training samples"
-            )
+            there = {"name": data.name, "there": len(data.train)}
+            raise DataError(fault("calibration", asked=wanted.images, **there))
         order = torch.randperm(len(data.train), generator=generator("calibration", **at.axes))
         batches = data.train.batches(
             wanted.batch_size,

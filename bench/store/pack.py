@@ -45,13 +45,9 @@ def write_pack(folder: Path, rows: Iterable[tuple[str, bytes]]) -> Path:
     return path
 
 
-def check_pack(path: Path) -> None:
-    """Look once whether a pack is what was written. Raises Unsealed."""
-    _check(path, path.stat().st_mtime_ns)
-
-
 @cache
-def _check(path: Path, changed: int) -> None:
+def check_pack(path: Path, changed_ns: int) -> None:
+    """Look once whether a pack, last changed then, is what was written. Raises Unsealed."""
     check_file(path, sealed_name(path))
 
 

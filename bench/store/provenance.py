@@ -48,9 +48,8 @@ def _git() -> dict[str, Any]:
     root = Path(__file__).parent
 
     def git(*arguments: str) -> bytes:
-        return subprocess.run(
-            ["git", "-C", str(root), *arguments], capture_output=True, check=True
-        ).stdout
+        command = ["git", "-C", str(root), *arguments]
+        return subprocess.run(command, capture_output=True, check=True).stdout
 
     try:
         sha, difference = git("rev-parse", "HEAD").decode().strip(), git("diff", "HEAD")

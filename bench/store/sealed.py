@@ -26,11 +26,7 @@ DAMAGED, LOG = "damaged", "log.txt"
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a whole file or none: temporary file, fsync, rename.
-
-    Raises:
-        StoreError: the disk is full, or the folder cannot be written.
-    """
+    """Write a whole file or none: temporary file, fsync, rename. Raises StoreError."""
     with _put_in_place(path) as whole, whole.open("wb") as file:
         file.write(content)
         file.flush()
@@ -111,19 +107,14 @@ def write_large(path: Path, fill: Callable[[Path], None], name: str = "") -> Non
 
 
 def read_sealed(path: Path) -> bytes | None:
-    """The content that was written; None where there is none, or no longer that (set aside then).
-
-    Raises:
-        StoreError: the file is there and cannot be read.
-    """
+    """The content that was written; None if there is none, or it was damaged (set aside then)."""
     return read_checked(path, lambda: unseal(path.read_bytes(), sealed_name(path)))
 
 
 def read_checked(path: Path, read: Callable[[], T]) -> T | None:
     """What `read` makes of a file; None where there is none, or it is damaged and now set aside.
 
-    Raises:
-        StoreError: the file is there and cannot be read.
+    Raises StoreError where the file is there and cannot be read.
     """
     before = None
     try:
@@ -177,11 +168,7 @@ def read_arrays(path: Path) -> dict[str, Any] | None:
 
 
 def wanted(read: Callable[[Path], T | None], path: Path) -> T:
-    """What is read of work that a job stands on.
-
-    Raises:
-        StoreError: it is None: gone or damaged since the run began.
-    """
+    """What is read of work that a job stands on; StoreError if it is gone or was damaged."""
     content = read(path)
     if content is None:
         raise StoreError(fault("gone", path=path))
@@ -189,11 +176,7 @@ def wanted(read: Callable[[Path], T | None], path: Path) -> T:
 
 
 def holds(path: Path) -> bool:
-    """Whether a large sealed file is there and what was written; set aside where it is not.
-
-    Raises:
-        StoreError: the file is there and cannot be read.
-    """
+    """Whether a large sealed file is there and what was written; set aside where it is not."""
 
     def check() -> bool:
         check_file(path, sealed_name(path))
@@ -207,8 +190,7 @@ def set_aside(path: Path, why: str, root: Path | None = None) -> None:
 
     Without `root`, the results folder is taken to be the one above the file's own.
 
-    Raises:
-        StoreError: it cannot be moved.
+    Raises StoreError where it cannot be moved.
     """
     folder = (root or path.parents[1]) / DAMAGED
     name = f"{path.parent.name}-{path.name}"
@@ -222,6 +204,5 @@ def set_aside(path: Path, why: str, root: Path | None = None) -> None:
     except FileNotFoundError:
         return  # another process has set it aside
     except OSError as error:
-        raise StoreError(
-            f"{path}: {why}; it cannot be set aside either ({error.strerror}): delete it"
-        ) from error
+        said = f"{why}; it cannot be set aside either ({error.strerror}): delete it"
+        raise StoreError(f"{path}: {said}") from error

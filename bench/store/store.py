@@ -69,17 +69,13 @@ class Store:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the folder; a second run on the same results is refused.
-
-        Raises:
-            StoreError: another run holds it, or it cannot be made.
-        """
+        """Hold the folder; StoreError where another run holds it, or it cannot be written."""
         lock = FileLock(self.root / ".lock", timeout=0.2)  # `holder` has it for a moment
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             lock.acquire()
             (self.root / ".holder").write_text(f"{os.getpid()} on {platform.node()}")
-            parts = (self.root.glob(f"{one}.*.part") for one in ("", "*/", "reports/*/"))
+            parts = (self.root.glob(f"{one}.*.part") for one in ("", "*/", "*/*/"))
             for part in chain.from_iterable(parts):  # what a killed run left half written
                 if part.is_dir():
                     shutil.rmtree(part, ignore_errors=True)
@@ -194,7 +190,7 @@ class Store:
     def _in_pack(self, path: Path, read: Callable[[Path], Iterable[T]]) -> Iterator[T]:
         """What is read of a pack; of a damaged one, of what holds of it, which is packed anew."""
         try:
-            check_pack(path)
+            check_pack(path, path.stat().st_mtime_ns)
             yield from read(path)
         except FileNotFoundError:
             return  # packed with others, or unpacked

@@ -46,11 +46,7 @@ def stored_weights(file: Path, sha256: str) -> bytes | None:
 
 
 def load_weights(model: nn.Module, file: Path, sha256: str) -> None:
-    """Give a model the stored weights with that SHA-256, on the device that it is on.
-
-    Raises:
-        StoreError: they are gone, damaged or others.
-    """
+    """Give a model the stored weights with that SHA-256, on the device that it is on."""
     content = wanted(lambda path: stored_weights(path, sha256), file)
     model.load_state_dict(torch.load(io.BytesIO(content), weights_only=True, map_location="cpu"))
 
@@ -84,10 +80,8 @@ class Checkpoint:
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Tensors, numbers, strings, and lists and dicts of these; whole, or not at all."""
-        buffer = io.BytesIO()
-        cost = self.carried and (
-            self.carried.seconds, self.carried.peak_bytes, self.carried.images
-        )  # fmt: skip
+        buffer, spent = io.BytesIO(), self.carried
+        cost = spent and (spent.seconds, spent.peak_bytes, spent.images)
         whole = {"state": dict(state), "stands_on": self.stands_on, "cost": cost}
         torch.save(whole, buffer)
         write_sealed(self.path, buffer.getvalue())

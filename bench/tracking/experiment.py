@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from reports.records import Record, content_key, is_key
 from suites import AnySuite, resolved
@@ -25,8 +25,6 @@ PARENT = "mlflow.parentRunId"
 LAYOUT = "3"  # of a trial's run; one of another layout is logged anew
 
 MLFLOW_STATUS = {"done": "FINISHED", "infeasible": "FINISHED", "failed": "FAILED"}
-
-METRICS_PER_BATCH, PARAMS_PER_BATCH = 900, 100  # that MLflow takes, 1,000 values in all
 
 
 class _Held(NamedTuple):
@@ -49,10 +47,12 @@ class Experiment:
     def __init__(self, root: Path, suite: AnySuite) -> None:
         self.uri, self.suite, self.root = connection.tracking_uri(root), suite, root
         self.suite_hash = content_key(resolved(suite))  # of the suite with its recipes written out
-        if self.uri == connection.local_uri(root):
+        if local := self.uri == connection.local_uri(root):
             connection.local_database_holds(root)
         with connection.talking_to(self.uri):
             self.client = connection.connect(self.uri)
+            if local:
+                connection.wait_for_no_disk(root)
             self.id = self._made(root)
             self._trials = self._best("trial")
             self._summaries = self._best("summary", "comparison")
@@ -86,7 +86,7 @@ class Experiment:
             info = self.client.create_run(self.id, started, tags, name).info
             run_id = info.run_id
             self._trials[record.key] = _Held(0, run_id, tags)
-            self._log(run_id, metrics, params)
+            self.client.log_batch(run_id, metrics, params)
             with part_of(self.root) as folder:
                 file = folder / "trial.json"
                 file.write_bytes(record.to_json())
@@ -139,7 +139,8 @@ class Experiment:
         new = [RunTag(key, text) for key, text in tags.items() if held.tags.get(key) != text]
         if not held.worth:
             metrics = [Metric(name, x, ended, step) for (name, step), x in one.points.items()]
-            self._log(held.run_id, metrics, [Param(*item) for item in one.params.items()])
+            params = [Param(*item) for item in one.params.items()]
+            self.client.log_batch(held.run_id, metrics, params)
         if new:
             self.client.log_batch(held.run_id, tags=new)
             self.client.set_terminated(held.run_id, one.status, ended)
@@ -152,11 +153,6 @@ class Experiment:
             self.client.set_terminated(run_id, "SCHEDULED", started)
             self._summaries[name] = _Held(0, run_id, tags)
         return self._summaries[name]
-
-    def _log(self, run_id: str, metrics: list[Any], params: list[Any]) -> None:
-        while metrics or params:
-            self.client.log_batch(run_id, metrics[:METRICS_PER_BATCH], params[:PARAMS_PER_BATCH])
-            metrics, params = metrics[METRICS_PER_BATCH:], params[PARAMS_PER_BATCH:]
 
     def _made(self, root: Path) -> str:
         location = None if connection.is_server(self.uri) else connection.artifact_location(root)

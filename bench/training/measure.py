@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from criteria.lazy import torch_pruning
 from criteria.network.cut import ROUNDED
 from reports.records import Accuracy
 
@@ -66,9 +67,7 @@ def _fused(model: nn.Module, images: Tensor, count: int, task: Task) -> nn.Modul
 def accuracy(model: nn.Module, data: Dataset) -> Accuracy:
     """The primary metric on the test split and, where samples are held out, on validation.
 
-    Raises:
-        FloatingPointError: a loss is no finite number.
-        BenchError: it is to be compiled, and there is no compiler.
+    Raises FloatingPointError where a loss is no finite number.
     """
     task = data.task
     model = compiled(model, data.device) if data.test.compile else model
@@ -117,9 +116,7 @@ def _own_parameters(model: nn.Module) -> dict[str, int]:
 
 def torch_pruning_macs(model: nn.Module, inputs: tuple[Any, ...]) -> int:
     """torch-pruning's own count of one image's MACs, which papers print; not the truth."""
-    import torch_pruning as tp
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        macs, _ = tp.utils.count_ops_and_params(copy.deepcopy(model), inputs[0])
+        macs, _ = torch_pruning.utils.count_ops_and_params(copy.deepcopy(model), inputs[0])
     return round(macs)

@@ -59,11 +59,7 @@ def make_optimizer(model: nn.Module, recipe: Recipe, rider: Rider) -> torch.opti
 
 
 def compiled(model: nn.Module, device: torch.device) -> nn.Module:
-    """The forward pass, compiled at its first call.
-
-    Raises:
-        BenchError: there is no compiler.
-    """
+    """The forward pass, compiled at its first call; BenchError if there is no compiler."""
     if device.type == "cuda":
         missing = importlib.util.find_spec("triton") is None and "the package triton"
     else:

@@ -18,6 +18,7 @@ from reports.records import Epoch
 from suites import Recipe
 
 from ..data.datasets import Dataset
+from ..errors import fault
 from ..store.weights import Checkpoint
 from .measure import evaluate
 from .mixing import Mixing
@@ -48,19 +49,19 @@ def train(
     teacher: nn.Module | None = None,  # in eval mode, of a recipe that distills
     # Where to go on from, and to write to; without, a killed training is lost.
     checkpoint: Checkpoint | None = None,
+    until: int | None = None,  # the epoch that it is left after; None: the recipe's last
 ) -> Trained:
     """Train a model in place by a recipe; it ends in eval mode, with the last epoch's weights.
 
     The order of images, augmentation and dropout depend on `seed` alone. Only the train split is
     learned from, only the validation split is looked at.
 
-    Raises:
-        FloatingPointError: the loss is not finite.
-        BenchError: the recipe is to be compiled, and there is no compiler.
+    Raises FloatingPointError where the loss is not finite.
     """
     if recipe.distill is not None and teacher is None:
         raise ValueError("this recipe distills, but there is no teacher here")
-    run = _Run(model, data, recipe, rider or Rider(), teacher, checkpoint, seed)
+    last = recipe.epochs if until is None else until
+    run = _Run(model, data, recipe, rider or Rider(), teacher, checkpoint, seed, last)
     on_cuda = [data.device] if data.device.type == "cuda" else []
     with torch.random.fork_rng(devices=on_cuda):
         torch.manual_seed(seed)
@@ -80,6 +81,7 @@ class _Run:
     teacher: nn.Module | None
     checkpoint: Checkpoint | None
     seed: int
+    last: int  # epoch
     draw: torch.Generator = field(default_factory=torch.Generator)
     history: list[Epoch] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
@@ -112,14 +114,13 @@ class _Run:
         self.average = recipe.ema and AveragedModel(
             self.model, avg_fn=partial(_mean, recipe.ema.decay), use_buffers=True
         )
-        self.rider.attach(
-            Training(self.model, self.optimizer, self.batches, self.recipe.epochs * self.batches)
-        )
+        steps = recipe.epochs * self.batches
+        self.rider.attach(Training(self.model, self.optimizer, self.batches, steps))
         state = self.checkpoint.load() if self.checkpoint else None
         if state is not None:
             self._restore(state)
             self._epoch(resume=state["torch_rng"])
-        while len(self.history) < self.recipe.epochs and not self.ended:
+        while len(self.history) < self.last and not self.ended:
             self._epoch()
         if self.average:
             self.model.load_state_dict(self.average.module.state_dict())
@@ -239,10 +240,7 @@ class _Run:
     def _end_epoch(self) -> None:
         loss = float(self.loss)
         if not math.isfinite(loss):
-            raise FloatingPointError(
-                f"the training loss is {loss}: the recipe's learning rate "
-                f"{self.recipe.learning_rate} is too high for this network"
-            )
+            raise FloatingPointError(fault("training_loss", loss=loss, recipe=self.recipe))
         if not self.seen:
             return  # the rider had nothing to do
         self.rider.after_epoch(len(self.history))

@@ -11,7 +11,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
-from ..errors import CriteriaError, NotApplicable
+from ..errors import CriteriaError, NotApplicable, fault
 from ..lazy import Tensor, nn, pytree, torch
 from ..network.given import tensors
 from ..network.member import Member
@@ -163,10 +163,7 @@ class Batch:
             sums = self.targets.flatten(1).sum(1)
             classes = self.targets.dim() == 2 and bool((sums - 1).abs().max() < 1e-3)
         if not flat or not classes:
-            raise NotApplicable(
-                "labels are drawn from the softmax over classes, of which a sample has one; here "
-                "it has none, or several"
-            )
+            raise NotApplicable(fault("no_classes"))
         return outputs.softmax(1).cpu()
 
     def first(self, samples: int) -> Inputs:
@@ -302,14 +299,10 @@ class Batch:
         try:
             value = self.loss(outputs, self.targets)
         except Exception as error:  # of the user's code
-            raise CriteriaError(
-                f"the loss does not take the network's outputs with these targets: "
-                f"{type(error).__name__}: {error}"
-            ) from error
+            kind = type(error).__name__
+            raise CriteriaError(fault("loss_fails", kind=kind, error=error)) from error
         if value.dim():
-            raise CriteriaError(
-                f"the loss has to be one number, the mean over the batch, not {[*value.shape]}"
-            )
+            raise CriteriaError(fault("loss_shape", shape=[*value.shape]))
         return value
 
     # ACTIVATIONS

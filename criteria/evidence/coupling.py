@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from ..errors import NotApplicable
+from ..errors import NotApplicable, fault
 from ..network.member import convolutions, norms
 from .curvature import Function, plain_attention
 
@@ -136,10 +136,7 @@ def _refuse_other_parameters(model: nn.Module) -> None:
     for prefix, module in model.named_modules():
         for name, _ in module.named_parameters(prefix, recurse=False):
             if type(module) not in LAYERS + NORMS:
-                raise NotApplicable(
-                    f"direction all: {name} is of no convolution, linear or norm layer, so how the "
-                    "network moves along it is not known; take direction layers"
-                )
+                raise NotApplicable(fault("direction", name=name))
 
 
 def _offset(module: nn.Module, output: Tensor) -> Tensor | float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..errors import NotApplicable
+from ..errors import NotApplicable, fault
 from ..lazy import Tensor, functional, nn, torch
 
 CHUNK = 8  # samples taken at a time, so that copies of them stay in the processor's cache
@@ -15,10 +15,8 @@ def sample_gradients(
 ) -> Iterator[dict[str, Tensor]]:
     """Each sample's gradients of a layer's parameters, `[some samples, ...]`, some at a time.
 
-    Args:
-        module: any layer that works on each sample alone.
-        given: the layer's input `[samples, ...]`.
-        gradient: of the loss with respect to its output, same leading dimension.
+    `module`: any layer that works on each sample alone. `given`: its input `[samples, ...]`.
+    `gradient`: of the loss with respect to its output, same leading dimension.
 
     Raises:
         NotApplicable: a batch norm without running statistics, which mixes samples.
@@ -65,10 +63,8 @@ def of_samples(values: Tensor, name: str, samples: int) -> Tensor:
         NotApplicable: its first dimension is another.
     """
     if len(values) != samples:
-        raise NotApplicable(
-            f"the first dimension of what layer {name} works on is {len(values)}, not the "
-            f"{samples} samples of the batch"
-        )
+        known = {"found": len(values), "samples": samples}
+        raise NotApplicable(fault("no_samples", name=name, **known))
     return values
 
 

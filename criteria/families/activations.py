@@ -1,6 +1,5 @@
 """What the consumers of a channel read: its activations, behind norm and non-linearity."""
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 from ..criterion import Criterion, MemberOptions
@@ -38,9 +37,7 @@ def maps(batch: Batch, member: Member) -> Tensor:
     """
     from .pooling import pooled_maps
 
-    pooled: Mapping[str, Tensor] = batch.evidence(
-        "maps ahead of pooling", Need.ACTIVATIONS, lambda: pooled_maps(batch)
-    )
+    pooled = batch.evidence("maps ahead of pooling", Need.ACTIVATIONS, lambda: pooled_maps(batch))
     entries = member.indices[member.units.argsort(stable=True)].reshape(member.unit_count, -1)
     source = pooled.get(member.name)
     if source is not None and member.width % source.shape[1] == 0:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from ..errors import NotApplicable, StructureError
+from ..errors import NotApplicable, StructureError, fault
 from ..network.given import bake
 from ..network.member import Group, Side, channels_lost
 
@@ -81,11 +81,9 @@ def insert(
     It computes exactly what the pruned network computes, in training and in evaluation. All that
     is cut naively, or lost nothing, and all state is the pruned network's own.
 
-    Args:
-        dense: the network before removal; left as it is.
-        pruned: the same without the removed units, not yet trained again; left as it is.
-        groups: of the dense network.
-        removed: of each group, the units that went.
+    `dense`: the network before removal. `pruned`: the same without the removed units, not yet
+    trained again. Both are left as they are. `removed`: of each group of `dense`, the units that
+    went.
 
     Raises:
         NotApplicable: a group that lost units has no layer for C or D, or a layer computes with
@@ -103,20 +101,15 @@ def insert(
             fold_(small, layer, kept[name])
             layer = small
         if not _equal(weight, layer.weight) or not _equal(bias, layer.bias):
-            raise StructureError(
-                f"{name}: in the pruned network this is not the dense layer without the removed "
-                "units; give the units that were cut, and insert before any training"
-            )
+            raise StructureError(fault("other_layer", name=name))
     return network
 
 
 def merge(model: nn.Module) -> nn.Module:
     """The plain pruned network that a network with C and D computes, by equation (8) in float64.
 
-    Names, shapes and types of all layers are those of the network that `insert` was given.
-
-    Args:
-        model: left as it is.
+    Names, shapes and types of all layers are those of the network that `insert` was given. The
+    model is left as it is.
     """
     network = copy.deepcopy(model)
     for layer in list(network.modules()):
@@ -145,11 +138,7 @@ def _kept(dense: nn.Module, groups: Sequence[Group], removed: Sequence[Tensor]) 
     layers = {name: one for name, one in dense.named_modules() if _dense(one)}
     for group, units in zip(groups, removed, strict=True):
         if len(units) and all(one.name not in layers for one in group.members):
-            raise NotApplicable(
-                "equivalent pruning needs a convolution or linear layer that makes or reads the "
-                f"channels, and the group of {group.root} has none (depthwise and transposed "
-                "convolutions do not count); keep it whole (ignored layers), or finetune"
-            )
+            raise NotApplicable(fault("nothing_to_fold", root=group.root))
     kept: dict[str, Kept] = {}
     for (name, side), (member, gone) in channels_lost(groups, removed).items():
         if name in layers and len(gone):
@@ -168,8 +157,4 @@ def _refuse_unfit(name: str, layer: nn.Module) -> None:
     """A layer is folded by weight and bias; any other state would stay as wide as it was."""
     state = {key for key, _ in [*layer.named_parameters(), *layer.named_buffers()]}
     if not state <= {"weight", "bias"}:
-        raise NotApplicable(
-            f"{name}: equivalent pruning folds a layer's weight and bias, and this one holds "
-            f"{', '.join(sorted(state))}; remove the parametrization (its result becomes the "
-            "weight), or recover by finetuning"
-        )
+        raise NotApplicable(fault("more_state", name=name, held=", ".join(sorted(state))))

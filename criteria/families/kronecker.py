@@ -15,8 +15,6 @@ positions and multiplies G by it; the product is the same. A bias is the weight 
 always 1, the last of A.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from ..errors import NotApplicable
+from ..errors import NotApplicable, fault
 
 ACTIVATIONS = (
     {"relu", "relu_", "relu6", "leaky_relu", "leaky_relu_", "prelu", "elu", "elu_", "celu", "celu_"}
@@ -34,10 +34,7 @@ class Linearised(TorchFunctionMode):
         if name in ACTIVATIONS:
             return args[0].clone()  # what is added to it in place must not reach its input
         if name in NOT_LINEAR:
-            raise NotApplicable(
-                f"synflow: the flow through {name} is not defined; the network has to be linear "
-                "but for its activation functions, batch norm and layer norm"
-            )
+            raise NotApplicable(fault("no_flow", name=name))
         if name not in ("batch_norm", "layer_norm"):
             return func(*args, **kwargs)
         given = signature(func).bind(*args, **kwargs)

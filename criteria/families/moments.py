@@ -11,7 +11,10 @@ from .activations import ActivationCriterion
 
 
 class Moments(ActivationCriterion):
-    """Base of criteria that weigh each weight with a statistic of the feature that it reads."""
+    """Base of criteria that weigh each weight with a statistic of the feature that it reads.
+
+    A member's sum is `[3, features]`: how many values were seen, their sum, that of their squares.
+    """
 
     def counts(self, member: Member) -> bool:
         return isinstance(member, WeightMember) or super().counts(member)
@@ -27,10 +30,6 @@ class Moments(ActivationCriterion):
 
             key = ("input moments", member.name)
             self.add(member, batch.evidence(key, Need.ACTIVATIONS, add_up))
-
-    def moments(self, member: Member) -> Tensor:
-        """`[3, features]`: how many values were seen, their sum, the sum of their squares."""
-        return self._sums[member]
 
     def weighed(self, member: Member, power: int, statistic: Tensor) -> Tensor:
         """`[units]`: |weight| ** power times the statistic `[features]` of its input, summed."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..errors import StructureError
+from ..errors import StructureError, fault
 from ..lazy import Tensor, nn, torch
 from .given import copied, floats_as, tensors
 from .groups import Structure
@@ -17,13 +17,7 @@ ROUNDED = 1e-3  # the same of a network whose forward does not run in float64
 
 
 def cut(model: nn.Module, groups: Sequence[Group], removed: Sequence[Tensor]) -> nn.Module:
-    """A copy of the network without the given units.
-
-    Args:
-        model: left as it is.
-        groups: its groups.
-        removed: of each group, the units that go.
-    """
+    """A copy of the network, which is left as it is, without `removed`: units of each group."""
     pruned = copied(model)
     with torch.no_grad():
         for member, channels in channels_lost(groups, removed).values():
@@ -127,22 +121,18 @@ def verify(model: nn.Module, example_inputs: tuple[Any, ...], structure: Structu
         StructureError: names the groups for which it does not hold, and what happens; or the
             network's outputs are not the same twice.
     """
-    apart, fault = _fault(model, example_inputs, structure.groups)
-    if fault is None:
-        return apart
+    far, wrong_together = _fault(model, example_inputs, structure.groups)
+    if wrong_together is None:
+        return far
     if again := difference(model, model, example_inputs):
         if again == float("inf"):
             raise StructureError("the network's outputs on the example inputs hold NaN or infinity")
-        raise StructureError(
-            "the network gives other outputs each time, also in eval mode: it draws random numbers "
-            "or keeps a state, so that nothing that is removed can be checked"
-        )
+        raise StructureError(fault("other_each_time"))
     faults = {one.root: _fault(model, example_inputs, [one])[1] for one in structure.groups}
-    wrong = {root: one for root, one in faults.items() if one} or {"several layers together": fault}
-    raise StructureError(
-        f"{next(iter(wrong.values()))}, in the groups of {', '.join(wrong)}; put these layers on "
-        "the ignored list (of a suite's model `ignored: [NAME]`, in a notebook `ignored=[layer]`)"
-    )
+    wrong = {root: one for root, one in faults.items() if one}
+    wrong = wrong or {"several layers together": wrong_together}
+    first = next(iter(wrong.values()))
+    raise StructureError(fault("not_masking", fault=first, roots=", ".join(wrong)))
 
 
 def _fault(
@@ -158,12 +148,14 @@ def _fault(
     try:
         if any(spanned):
             _outputs(cut(model, groups, wide), example_inputs)
-        apart, precise = _apart(masked, cut(model, groups, plain), example_inputs)
+        pair = masked, cut(model, groups, plain)
+        ours, theirs = (_outputs(one, example_inputs) for one in pair)
     except (RuntimeError, ValueError, TypeError, AssertionError, IndexError) as error:
         said = f"the network does not run without some channels ({type(error).__name__}: {error})"
         return float("inf"), said
-    right = apart <= (EQUAL if precise else ROUNDED)
-    return apart, None if right else "removing channels does not equal zeroing them"
+    precise, far = all(one.dtype == torch.float64 for one in ours), apart(ours, theirs)
+    right = far <= (EQUAL if precise else ROUNDED)
+    return far, None if right else "removing channels does not equal zeroing them"
 
 
 def difference(model: nn.Module, other: nn.Module, example_inputs: tuple[Any, ...]) -> float:
@@ -172,15 +164,7 @@ def difference(model: nn.Module, other: nn.Module, example_inputs: tuple[Any, ..
     They are compared in eval mode, and in float64 where they run in it, and left as they are.
     Outputs may be several, in tuples or mappings; each is compared by its own size.
     """
-    return _apart(model, other, example_inputs)[0]
-
-
-def _apart(
-    model: nn.Module, other: nn.Module, example_inputs: tuple[Any, ...]
-) -> tuple[float, bool]:
-    """`difference`, and whether it is of float64."""
-    ours, theirs = (_outputs(one, example_inputs) for one in (model, other))
-    return apart(ours, theirs), all(one.dtype == torch.float64 for one in ours)
+    return apart(*(_outputs(one, example_inputs) for one in (model, other)))
 
 
 def apart(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> float:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import StructureError
+from ..errors import StructureError, fault
 from ..lazy import Tensor, nn, pytree, torch
 from .modes import evaluated
 
@@ -83,14 +83,10 @@ def given(model: nn.Module, example_inputs: Any) -> Given:
         with evaluated(plain), torch.no_grad():
             found = plain(*inputs)
     except Exception as error:  # of the user's code
-        raise StructureError(
-            f"the network does not run on the example inputs: {type(error).__name__}: {error}"
-        ) from error
+        kind = type(error).__name__
+        raise StructureError(fault("does_not_run", kind=kind, error=error)) from error
     if not any(one.numel() for one in tensors(found)):
-        raise StructureError(
-            f"the network gives a {type(found).__name__} without tensors; they may lie in tuples, "
-            "lists and mappings"
-        )
+        raise StructureError(fault("no_tensors", kind=type(found).__name__))
     return Given(plain, inputs, named.args if named and not named.kwargs else given, layers, dtypes)
 
 
@@ -152,10 +148,7 @@ def _refuse(model: nn.Module) -> None:
     if not isinstance(model, nn.Module):
         raise StructureError(f"model: expected an nn.Module, not {type(model).__name__}")
     if (default := torch.get_default_device()).type != "cpu":
-        raise StructureError(
-            f"torch's default device is {default}, where no indices can be kept; make it the CPU, "
-            "and move the network and its inputs to where they shall be"
-        )
+        raise StructureError(fault("default_device", device=default))
     for name, module in model.named_modules():
         where = f"{name or 'the network'} ({type(module).__name__})"
         if isinstance(module, torch.jit.ScriptModule):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..errors import StructureError
+from ..errors import StructureError, fault
 from ..lazy import Tensor, nn, pytree, torch
 from ..lazy import torch_pruning as tp
 from .deadline import TooLong, within
@@ -92,9 +92,7 @@ def _refuse_unfit(model: nn.Module, ignored: Collection[nn.Module]) -> None:
         if not isinstance(one, nn.Module) or id(one) not in own:
             raise StructureError(f"ignored: expected layers of this model itself, not {one!r}")
         if next(one.parameters(), None) is None:
-            raise StructureError(
-                f"ignored: {one!r} makes no channels of its own; give the layer before it"
-            )
+            raise StructureError(fault("no_channels", layer=one))
     seen: dict[int, str] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
         first = seen.setdefault(id(parameter), name)
@@ -156,10 +154,7 @@ def _untraced(said: str, model: nn.Module, error: BaseException) -> str:
 
     before, after = nearest("inputs"), nearest("outputs")
     where = before if before == after else f"{last.name}, between {before} and {after}"
-    return (
-        f"torch-pruning {said}, at {where}; products of feature maps, packed queries, keys and "
-        "values, shuffled channels, and maps added to a part of others are such places"
-    )
+    return fault("untraced", said=said, where=where)
 
 
 def _reader(model: nn.Module, graph: Any) -> Callable[[Any], list[_Item]]:

@@ -108,9 +108,8 @@ class Member:
     def channels(self, values: Tensor) -> Tensor:
         """`[samples, units, positions]` of a layer's input (side in) or output (any other).
 
-        Args:
-            values: `[samples, channels, ...]` of a convolution or batch norm, `[samples, ...,
-                channels]` of a linear layer or layer norm.
+        `values`: `[samples, channels, ...]` of a convolution or batch norm, `[samples, ...,
+        channels]` of a linear layer or layer norm.
         """
         if self.kind in ("linear", "layernorm"):
             values = values.movedim(-1, 1)

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from ..errors import NotApplicable
+from ..errors import NotApplicable, fault
 from ..lazy import Tensor, torch
 from ..options import Options
 from ..phases import register_phase
@@ -27,10 +27,7 @@ class BNSlimming(Preparation):
     def attach(self, training: Training) -> None:
         norms = [one for group in self.groups for one in group.members if one.kind == "batchnorm"]
         if not norms:
-            raise NotApplicable(
-                "bn_slimming penalises the scales of batch norms, and no prunable group of this "
-                "network has one; group_lasso and group_sparsity need none"
-            )
+            raise NotApplicable(fault("no_scales"))
         self.parameters: dict[str, Tensor] = dict(training.model.named_parameters())
         self.norms = norms
 

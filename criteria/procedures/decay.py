@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from ..errors import CriteriaError
+from ..errors import CriteriaError, fault
 from ..lazy import torch
 from ..network.units import Units
 from ..phases import register_phase
@@ -28,8 +28,11 @@ class _Rounds(Procedure):
     """
 
     options: DecayOptions
-    rounds: int = 1
     resumed = ("controller", "_round", "_releases", "_met")
+
+    @property
+    def rounds(self) -> int:
+        return self.options.rounds if isinstance(self.options, StagedOptions) else 1
 
     def attach(self, training: Training) -> None:
         super().attach(training)
@@ -42,11 +45,7 @@ class _Rounds(Procedure):
         """Raises CriteriaError where the rounds take longer than the training."""
         least = self.rounds * (self.options.steps - 1)
         if least > steps:
-            raise CriteriaError(
-                f"{self.name}: {self.rounds} rounds of steps = {self.options.steps} take "
-                f"{least} steps of training, its recipe has {steps}; lower "
-                "the option steps, or train for more epochs"
-            )
+            raise CriteriaError(fault("rounds", of=self, least=least, steps=steps))
 
     def rate(self, step: int) -> float | None:
         """The first hook of a step: what leaves at once has left before the network is used."""
@@ -130,8 +129,3 @@ class DecayStaged(_Rounds):
 
     options_type: ClassVar = StagedOptions
     follows = False
-
-    @property
-    def rounds(self) -> int:  # type: ignore[override]
-        assert isinstance(self.options, StagedOptions)
-        return self.options.rounds

@@ -142,9 +142,8 @@ class DecayController:
         return int(self._released.sum())
 
     def state_dict(self) -> dict[str, Any]:
-        return {"rectifying": self.rectifying} | {
-            name: getattr(self, name).clone() for name in _STATE
-        }
+        held = {name: getattr(self, name).clone() for name in _STATE}
+        return {"rectifying": self.rectifying, **held}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.rectifying = state["rectifying"]
@@ -204,9 +203,8 @@ class DecayController:
             return
         watched, fading, before, pulls = self._before
         self._before = None
-        steps = [
-            now - one for now, one in zip(fading.take(self._network.tensors()), before, strict=True)
-        ]
+        after = fading.take(self._network.tensors())
+        steps = [now - one for now, one in zip(after, before, strict=True)]
         squares = fading.sums([one * one for one in before])
         along = fading.sums([one * step for one, step in zip(before, steps, strict=True)])
         moved = fading.sums([step * step for step in steps])
@@ -220,9 +218,8 @@ class DecayController:
         rate = escape_rate(
             (counted * squares).sum(0), (weight * along).sum(0), (weight**2 * moved).sum(0)
         )
-        length = relative_length(
-            (weight * pulls).norm(dim=0).cpu(), self._group, watched, self.gone
-        )
+        sizes = (weight * pulls).norm(dim=0).cpu()
+        length = relative_length(sizes, self._group, watched, self.gone)
         seen = torch.stack([rate.cpu(), length]).to(self._seen)
         seen = torch.where(watched, seen, torch.nan)
         self._seen = torch.cat([self._seen[:, 1:], seen[:, None]], dim=1)
@@ -267,10 +264,7 @@ def relative_length(pulls: Tensor, group: Tensor, decaying: Tensor, gone: Tensor
     The others are those that stay; where all decay, those that decay too. Ours, after the
     description.
 
-    Args:
-        pulls: lengths of the gradients.
-        group: the group of each unit.
-        decaying, gone: which units are what.
+    `pulls`: lengths of the gradients. `group`: that of each unit. `decaying`, `gone`: who is what.
     """
     groups = int(group.max()) + 1
     stays = torch.zeros(groups, dtype=torch.bool).index_fill_(0, group[~decaying & ~gone], True)

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from ..errors import CriteriaError
+from ..errors import CriteriaError, fault
 from ..lazy import Tensor, torch
 from ..network.units import Entries, Units
 from ..options import Options
@@ -71,10 +71,8 @@ class Dhspg(Procedure):
         """Raises CriteriaError where no decay fits behind the start."""
         start = self._start_of(steps)
         if self._decay.steps > steps - start:
-            raise CriteriaError(
-                f"{self.name}: decay.steps = {self._decay.steps} do not fit behind the start at "
-                f"step {start}; the recipe has {steps} steps"
-            )
+            known = {"decay": self._decay.steps, "start": start, "steps": steps}
+            raise CriteriaError(fault("decay_behind_start", name=self.name, **known))
 
     def rate(self, step: int) -> float | None:
         """The first hook of a step: units are chosen before the network is used in it."""
@@ -131,17 +129,11 @@ class Dhspg(Procedure):
         """
         gone = self.controller.gone
         if not self._meets(gone):
-            self._force()
+            norms = self._entries.norms(self._tensors()).norm(dim=0).cpu()
+            later = (~self.controller.decaying).to(norms) + (~self._redundant).to(norms)
+            last = norms + 2 * norms.max() * later
+            self._forced = self._lowest(last, gone) & ~gone
         super().at_end()
-
-    def _force(self) -> None:
-        gone = self.controller.gone
-        norms = self._entries.norms(self._tensors()).norm(dim=0).cpu()
-        later = (~self.controller.decaying).to(norms) + (~self._redundant).to(norms)
-        last = norms + 2 * norms.max() * later
-        scores = last.masked_fill(gone, -torch.inf).split(self._entries.sizes)
-        chosen = self.ground.select(scores, self.ground.budget)
-        self._forced = self._entries.chosen(chosen) & ~gone
 
     @property
     def _leaving(self) -> Tensor:
@@ -157,9 +149,12 @@ class Dhspg(Procedure):
         if not candidates.any():
             return candidates
         order = keys.double().masked_fill(~candidates, torch.inf)
-        scores = order.masked_fill(self._leaving, -torch.inf).split(self._entries.sizes)
-        chosen = self.ground.select(scores, self.ground.budget)
-        return self._entries.chosen(chosen) & candidates
+        return self._lowest(order, self._leaving) & candidates
+
+    def _lowest(self, scores: Tensor, leaving: Tensor) -> Tensor:
+        """`[units]` booleans: what leaves under the budget, with all that leaves already."""
+        first = scores.masked_fill(leaving, -torch.inf).split(self._entries.sizes)
+        return self._entries.chosen(self.ground.select(first, self.ground.budget))
 
     def removed(self) -> Removed:
         return self._entries.listed(self.controller.gone | self._forced)

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from ..errors import CriteriaError, NotApplicable
+from ..errors import CriteriaError, NotApplicable, fault
 from ..lazy import Tensor, nn, torch
 from ..network.member import kind_of
 from ..network.units import Units, makers
@@ -85,11 +85,7 @@ def beats(options: GatesOptions, steps: int) -> list[Beat]:
     total = sum(lengths)
     fade = options.decay.steps - 1 if options.decay else 0
     if steps < total + fade:
-        raise CriteriaError(
-            f"gates: a training of {steps} steps is too short for {options.cycles} cycles of a "
-            f"tock and {options.ticks_per_tock} ticks, which take at least {total + fade}; give "
-            "the recipe more epochs, or lower cycles, ticks_per_tock, tock or decay.steps"
-        )
+        raise CriteriaError(fault("beats", steps=steps, of=options, least=total + fade))
     ends = [done * (steps - fade) // total for done in accumulate(lengths)]
     found = [Beat(*one) for one in zip(kinds, accumulate(kinds), [0, *ends], ends, strict=False)]
     return found + [Beat(False, found[-1].ticks, ends[-1], steps)] * (fade > 0)
@@ -112,12 +108,11 @@ class Gates(Procedure):
     def begin(self, model: nn.Module) -> None:
         from ..families.gate_norm import open_gates
 
-        named = open_gates(model, self.ground.groups)
+        groups = self.ground.groups
+        named = open_gates(model, groups)
         if not named:
             raise NotApplicable("gates: no group of this network has an nn.BatchNorm2d to gate")
-        self._norms = [
-            sum(one.name in named for one in group.members) or 1 for group in self.ground.groups
-        ]
+        self._norms = [sum(one.name in named for one in each.members) or 1 for each in groups]
 
     def check_length(self, steps: int) -> None:
         """Raises CriteriaError where ticks and tocks need more steps."""
@@ -183,11 +178,8 @@ class Gates(Procedure):
 
         left, budget = self.ground.share(self._removed), self.ground.budget
         if left > budget + ROUNDING:
-            raise CriteriaError(
-                f"gates: {self._beats[-1].ticks} ticks have left {left:.1%} of the cost, and the "
-                f"budget is {budget:.1%}; give the recipe more epochs and raise cycles, or raise "
-                f"per_tick = {self.options.per_tick} (null takes equal shares of the cost)"
-            )
+            known = {"ticks": self._beats[-1].ticks, "per_tick": self.options.per_tick}
+            raise CriteriaError(fault("ticks", left=left, budget=budget, **known))
         close_gates(self.training.model)
 
     def removed(self) -> Removed:
@@ -246,8 +238,8 @@ class Gates(Procedure):
         if share is None:
             ahead = 1 - tick.ticks / self._beats[-1].ticks
             return lowest(ground, scores, ground.budget + (1 - ground.budget) * ahead)
-        gone = _flags(scores, before)
-        doomed = _flags(scores, ground.select(scores, ground.budget))
+        entries, all_doomed = self._decay.entries, ground.select(scores, ground.budget)
+        gone, doomed = (entries.chosen(one).split(entries.sizes) for one in (before, all_doomed))
         free = [one & ~was for one, was in zip(doomed, gone, strict=True)]
         left = sum(int((~one).sum()) * norms for one, norms in zip(gone, self._norms, strict=True))
         closed = under_threshold(scores, free, self._norms, int(share * left))
@@ -261,9 +253,3 @@ class Gates(Procedure):
         for units, gone in zip(self._units, removed, strict=True):
             units.zero_(gone)
         self._held = doomed_entries(self.training.model, self.ground.groups, removed)
-
-
-def _flags(scores: Sequence[Tensor], units: Removed) -> list[Tensor]:
-    """`[units]` of each group: whether a unit is among these."""
-    pairs = zip(scores, units, strict=True)
-    return [torch.zeros_like(one).bool().index_fill(0, chosen, True) for one, chosen in pairs]

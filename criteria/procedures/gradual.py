@@ -41,10 +41,8 @@ def under_threshold(
     is free and not above the one at `count` leaves: one more than that, at least (You et al.,
     NeurIPS 2019, arXiv 1909.08174, the authors' code).
 
-    Args:
-        scores: `[units]` of each group.
-        free: `[units]` flags; the others stay, whatever their scores.
-        norms: of each group.
+    `scores`, `free`: `[units]` of each group; what is not free stays, whatever its score. `norms`:
+    how many each group has.
     """
     nonzero = [
         values[flags & (values != 0)].repeat_interleave(times)

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from ..errors import OptionError
+from ..errors import OptionError, fault
 from ..lazy import nn, torch
 from ..network.member import kind_of
 from ..network.units import Units
@@ -126,11 +126,8 @@ class GrowingPenalty(Procedure):
         """Raises OptionError where nothing is left to stabilise in."""
         end, wanted = self.ramps(steps)[-1].end, self.options.stabilize
         if steps < end + (wanted or 1):
-            raise OptionError(
-                f"{self.name}: the penalty reaches its ceiling after {end} steps, but the training "
-                f"has {steps}, and {wanted or 'some'} must be left to stabilise; train longer, or "
-                "lower growth or update_every, or raise delta"
-            )
+            known = {"end": end, "steps": steps, "wanted": wanted or "some"}
+            raise OptionError(fault("growth", name=self.name, **known))
 
     def ramps(self, steps: int) -> list[Ramp]:
         """One after the other, of a training of so many steps."""
@@ -152,13 +149,11 @@ class GrowingPenalty(Procedure):
         layers = self.layers
         if self.options.zero_every is None:
             return left / (layers + 1)
-        if layers * self.options.zero_every >= left:
-            raise OptionError(
-                f"{self.name}: zero_every = {self.options.zero_every} takes more than "
-                f"{layers * self.options.zero_every} steps for {layers} layers, but {left} are "
-                "left to stabilise; lower it, or leave it out, or train longer"
-            )
-        return self.options.zero_every
+        every = self.options.zero_every
+        if (least := layers * every) >= left:
+            known = {"every": every, "least": least, "layers": layers, "left": left}
+            raise OptionError(fault("zero_every", name=self.name, **known))
+        return every
 
     def doom(self, units: Removed) -> None:
         """Penalise, and in the end zero, these units of each group from here on."""
@@ -186,7 +181,7 @@ class GrowingPenalty(Procedure):
             self._norms.append(norm_of(self.parts))
             self._silence()
         for part in self.parts if since >= 0 else ():
-            owner = self.training.model.get_submodule(part.owner)
+            owner = self.training.model.get_submodule(part.name.rpartition(".")[0])
             if since >= max(1, self._places.get(owner, self.layers)) * self._zero_every():
                 part.zero_()
 

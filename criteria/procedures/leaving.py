@@ -21,11 +21,6 @@ class DoomedEntries:
     gone: Tensor  # 1 where the entry leaves, 0 elsewhere; shaped as the parameter
     norm: bool  # whether it is the gamma or beta of a norm
 
-    @property
-    def owner(self) -> str:
-        """Name of the module that holds the parameter."""
-        return self.name.rpartition(".")[0]
-
     def decay_(self, strength: float) -> None:
         """Add the gradient of `strength / 2 * |entries|^2`; a frozen parameter is left alone."""
         if self.parameter.grad is not None:

@@ -93,11 +93,9 @@ class Soft(Procedure):
         """
         if self.options.restart == "raw" or not any(map(len, self._lost)):
             return
-        model = self.training.model
-        tensors = {name: one.data for name, one in model.named_parameters()}
-        gradients = {
-            name: one.grad for name, one in model.named_parameters() if one.grad is not None
-        }
+        parameters = dict(self.training.model.named_parameters())
+        tensors = {name: one.data for name, one in parameters.items()}
+        gradients = {name: one.grad for name, one in parameters.items() if one.grad is not None}
         for (_, member), lost in zip(self._normalized, self._lost, strict=True):
             if f"{member.name}.weight" not in gradients:
                 continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..errors import NotApplicable
+from ..errors import NotApplicable, fault
 from ..lazy import nn, torch
 from ..phases import register_phase
 from .recovery import Recovery
@@ -33,7 +33,5 @@ class Scratch(Recovery):
                     reset()
         left = [name for name, one in model.named_parameters() if one.isnan().any()]
         if left:
-            raise NotApplicable(
-                f"scratch: nothing draws {', '.join(left)} of {type(model).__name__} anew; give "
-                "the module that holds them, or the whole network, a method reset_parameters()"
-            )
+            known = {"names": ", ".join(left), "model": type(model).__name__}
+            raise NotApplicable(fault("not_drawn", **known))

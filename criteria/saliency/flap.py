@@ -22,6 +22,6 @@ class Flap(Moments):
     options_type = FlapOptions
 
     def member_scores(self, member: Member) -> Tensor:
-        count, total, squares = self.moments(member)
+        count, total, squares = self._sums[member]
         variance = (squares / count - (total / count).square()).clamp_min(0)
         return self.weighed(member, 2, variance)

@@ -69,11 +69,9 @@ class Hap(Criterion):
         along = torch.linspace(-1, 1, chances.shape[1]).to(chances).expand_as(chances)
         expected = chances * (along - (chances * along).sum(1, keepdim=True))
         with batch.mode():
-            bend = (
-                batch.size * torch.autograd.functional.hvp(batch.loss_of, batch.outputs, along)[1]
-            )
+            _, bend = torch.autograd.functional.hvp(batch.loss_of, batch.outputs, along)
             graph = GradientGraph.of(batch.model, batch.first(1), torch.sum)
-        if not torch.allclose(bend, expected, rtol=1e-3, atol=1e-3):
+        if not torch.allclose(batch.size * bend, expected, rtol=1e-3, atol=1e-3):
             raise NotApplicable("hap: the loss is no cross-entropy of the outputs' softmax")
         names = dict.fromkeys(f"{member.name}.weight" for member in self.members)
         return [name for name in names if graph.own_product(name, batch.weights[name]).any()]

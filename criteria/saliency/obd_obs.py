@@ -67,10 +67,8 @@ class COBS(OBS):
     """
 
     def member_scores(self, member: Member) -> Tensor:
-        found = self.factors(member.name)
-        inputs, outputs = (
-            inverse(one).diagonal(dim1=1, dim2=2) for one in (found.inputs, found.outputs)
-        )
+        both = vars(self.factors(member.name)).values()
+        inputs, outputs = (inverse(one).diagonal(dim1=1, dim2=2) for one in both)
         costs = self.matrix(member.name).square() / (2 * outputs[:, :, None] * inputs[:, None])
         return member.view(self.layered(member.name, costs), bias=True).sum(1)
 

@@ -1,7 +1,5 @@
 """ThiNet: remove the channels whose absence the next layer notices least."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 

@@ -17,5 +17,5 @@ class Wanda(Moments):
     """Absolute weights of a channel's consumers times the L2 norm of their inputs, summed."""
 
     def member_scores(self, member: Member) -> Tensor:
-        _, _, squares = self.moments(member)
+        _, _, squares = self._sums[member]
         return self.weighed(member, 1, (squares / self.images).sqrt())

@@ -75,6 +75,7 @@ def analyse(
         paired=paired,
         overall=overall,
         changes=changes(scored, overall, paired),
+        by_factor=by_problem.by_factor(scored),
         equal_cost=at_equal_cost(scored),
         ranking=ranking,
         standing=against_best(scored, ranking),

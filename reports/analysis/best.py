@@ -33,26 +33,19 @@ def against_best(
     highest true mean, and the highest is among `best` and `near`.
     """
     rows, problems, by_base = list[dict[str, Any]](), scored.problems, scored.by_base
+    tested = OVER if len(problems) > 1 else problems[0]
     for recovery, ranks in ranking.items():
         names = [name for name in ranks.planned if among is None or name in among]
-        for problem in problems:
-            scores = {
-                name: by_base[problem, recovery, name]
-                for name in names
-                if (problem, recovery, name) in by_base
-            }
+        for problem in dict.fromkeys([*problems, tested]):
+            if problem == OVER:
+                found = zip(ranks.methods, ranks.scores.T, strict=True)
+                scores = {name: one for name, one in found if one.size and name in names}
+                scores = {name: one for name, one in scores.items() if not np.isnan(one).any()}
+            else:
+                keys = {name: (problem, recovery, name) for name in names}
+                scores = {name: by_base[key] for name, key in keys.items() if key in by_base}
             places = {"recovery": recovery, "problem": problem}
-            rows += _column(places, names, ranks, scores, tested=len(problems) == 1)
-        if len(problems) > 1:
-            over = {
-                name: ranks.scores[:, place]
-                for place, name in enumerate(ranks.methods)
-                if name in names
-                and len(ranks.problems)
-                and not np.isnan(ranks.scores[:, place]).any()
-            }
-            places = {"recovery": recovery, "problem": OVER}
-            rows += _column(places, names, ranks, over, tested=True)
+            rows += _column(places, names, ranks, scores, tested=problem == tested)
     return pd.DataFrame(rows, columns=COLUMNS).astype({"n": "Int64"})
 
 

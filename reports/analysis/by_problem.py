@@ -1,4 +1,4 @@
-"""The declared comparisons on each problem alone."""
+"""The declared comparisons on each problem alone, and by dataset and by model."""
 
 from typing import Any
 
@@ -68,3 +68,30 @@ def paired(scored: Scores) -> pd.DataFrame:
         for mean, low, high in zip(found.mean, *joint, strict=True)
     ]
     return table
+
+
+def by_factor(scored: Scores) -> pd.DataFrame:
+    """The declared comparisons by dataset and by model: one row a (level, recovery, comparison).
+
+    Columns: `factor` (`dataset` or `model`, each with two levels or more), `level`, `family`,
+    `recovery`, `method`, `reference`, `mean` over the problems of the level and its interval over
+    bases (`low`, `high`, each alone). They show where a difference comes from, and are no tests.
+    """
+    columns = ["factor", "level", "family", "recovery", "method", "reference"]
+    columns += ["mean", "low", "high"]
+    problems = scored.cells[["problem", "dataset", "model"]].drop_duplicates()
+    cube = differences(scored.by_base, scored.family, scored.problems)
+    recoveries = [one.recovery for one in scored.family]
+    tables = []
+    for factor in ("dataset", "model"):
+        levels = problems[factor].unique()
+        for level in levels if len(levels) > 1 else ():
+            there = cube[:, problems[factor] == level]
+            found = welch_in_groups(there, recoveries, floor=False)
+            alpha = statistics.spent(looks_of(scored.suite), there)
+            low, high = bounded(found.interval(1 - alpha))
+            numbers = {"mean": found.mean, "low": low, "high": high}
+            tables.append(pd.DataFrame(scored.family).assign(factor=factor, level=level, **numbers))
+    if not tables or not scored.family:
+        return pd.DataFrame(columns=columns)
+    return pd.concat(tables, ignore_index=True)[columns]

@@ -85,16 +85,18 @@ def differences(by_base: Averaged, family: Sequence[Comparison], problems: Seque
     return ours - scores_of(by_base, [(one.recovery, one.reference) for one in family], problems)
 
 
-def welch_in_groups(cube: Floats, groups: Sequence[object]) -> MeanDifference:
+def welch_in_groups(
+    cube: Floats, groups: Sequence[object], *, floor: bool = True
+) -> MeanDifference:
     """Welch's tests of many comparisons at once, each among those of its own group.
 
     `cube`: [rows, problems, bases] differences. `groups`: [rows] what rows of one spread share: a
-    recovery, or a problem under it.
+    recovery, or a problem under it. `floor`: as of `statistics.on_these_problems`.
     """
     found = np.full((3, len(cube)), np.nan)
     for group in dict.fromkeys(groups):
         rows = [row for row, one in enumerate(groups) if one == group]
-        test = on_these_problems(cube[rows], floor=True)
+        test = on_these_problems(cube[rows], floor=floor)
         found[:, rows] = test.mean, test.error, test.freedom
     return MeanDifference(*found)
 

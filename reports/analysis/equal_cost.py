@@ -70,12 +70,10 @@ def _curves(scored: Scores, share: str) -> dict[tuple[str, str, str], Curves]:
         budgets = rows["budget"].nunique()
         if place not in scored.by_base or budgets < 2 or rows[share].isna().any():
             continue
-        rows = rows.sort_values(["base", "repeat", "budget"])
+        rows = rows.sort_values(["base", "repeat", share, "budget"])
         shape = (rows["base"].nunique(), -1, budgets)
         x = np.log(rows[share].to_numpy(dtype=float)).reshape(shape)
-        y = rows["retained_top1"].to_numpy(dtype=float).reshape(shape)
-        order = x.argsort(axis=2)
-        found[place] = (np.take_along_axis(x, order, 2), np.take_along_axis(y, order, 2))
+        found[place] = x, rows["retained_top1"].to_numpy(dtype=float).reshape(shape)
     return found
 
 

@@ -57,10 +57,7 @@ def analyse_fidelity(
         units=_units(known),
         trials=trials,
         methods=_methods(trials, expected, 1 - suite.analysis.alpha),
-        ceilings={
-            str(one): mean
-            for one, mean in trials.groupby("problem", sort=False)["ceiling"].mean().items()
-        },
+        ceilings=dict(trials.groupby("problem", sort=False)["ceiling"].mean()),
         footing=footing(suite, known, expected, declarations),
     )
 

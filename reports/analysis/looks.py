@@ -1,7 +1,5 @@
 """Which trials a suite needs that is decided look by look: a function of its records alone."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass

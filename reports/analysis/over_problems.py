@@ -174,9 +174,8 @@ def _like_these(
         if there.sum() < 2:
             continue
         shown = grid.loc[[one for one, known in zip(problems, there, strict=True) if known]]
-        test = statistics.for_problems_like_these(
-            of_row[None, there], Grid(list(shown["dataset"]), list(shown["model"]))
-        )
+        levels = Grid(list(shown["dataset"]), list(shown["model"]))
+        test = statistics.for_problems_like_these(of_row[None, there], levels)
         low, high = bounded(test.interval(1 - alpha))
         found[:, row] = low[0], high[0], test.p_values[0]
     low, high, p = found

@@ -87,10 +87,10 @@ def leading_test(layout: Layout) -> PlannedTest:
 
 def sampling_test(layout: Layout) -> PlannedTest:
     """The test for other datasets and models."""
-    few = f"it takes {FEWEST_LEVELS} datasets or models that vary, not {layout.levels}"
     name = "for problems like these, against the control"
     test = PlannedTest(name, layout.comparisons, unit="SDs over problems")
     if layout.levels < FEWEST_LEVELS:
+        few = f"it takes {FEWEST_LEVELS} datasets or models that vary, not {layout.levels}"
         return replace(test, why_not=few)
     return _powered(test, partial(statistics.power_of_blocks, layout.levels), layout)
 

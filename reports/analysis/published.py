@@ -72,8 +72,7 @@ class Published(BaseModel):
         """Share kept of `macs` (from the speed-up, where that is printed), `params`, `channels`."""
         if cost == "macs" and self.speedup is not None:
             return 1 / self.speedup
-        found: float | None = getattr(self, f"{cost}_kept", None)
-        return found
+        return getattr(self, f"{cost}_kept", None)
 
     @property
     def problem(self) -> str:

@@ -51,6 +51,7 @@ class Results(Analysed, Scores):
     paired: pd.DataFrame
     overall: pd.DataFrame
     changes: pd.DataFrame
+    by_factor: pd.DataFrame
     equal_cost: pd.DataFrame
     ranking: Mapping[str, MethodRanks]  # recovery -> ranks of all methods
     standing: pd.DataFrame  # the best of each problem and those not told from it

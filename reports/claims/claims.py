@@ -159,10 +159,8 @@ class Decision(NamedTuple):
 def decide(differences: Floats, above: float, largest: float = TOP1.span) -> list[Decision]:
     """The comparisons of one claim, as one family.
 
-    Args:
-        differences: [comparisons, problems, bases] in points; NaN where there is none.
-        above: points that each must exceed.
-        largest: points that no difference can exceed.
+    `differences`: [comparisons, problems, bases] in points; NaN where there is none. `above`: what
+    each must exceed. `largest`: what none can exceed.
 
     >>> (found,) = decide(np.array([[[2.0, 2.5, 3.0]]]), above=0.0)
     >>> found.verdict, round(found.interval.low, 2), round(found.p, 3)

@@ -95,14 +95,9 @@ def _origins(
     for of, one in ((record.provenance, record) for record in records if record.key in used):
         changed = " with changes" if of.get("git_dirty") else ""
         commit = str(of.get("git_sha") or "unknown")[:10] + changed
-        made[one.labels.suite, commit, str(of.get("device") or "unknown")].append(
-            str(of.get("ended", ""))[:10]
-        )
+        date = str(of.get("ended", ""))[:10]
+        made[one.labels.suite, commit, str(of.get("device") or "unknown")].append(date)
     for (suite, commit, device), dates in sorted(made.items()):
-        yield {
-            "suite": suite,
-            "commit": commit,
-            "device": device,
-            "trials": len(dates),
-            "dates": " to ".join(dict.fromkeys((min(dates), max(dates)))) or "no date",
-        }
+        span = " to ".join(dict.fromkeys((min(dates), max(dates)))) or "no date"
+        place = {"suite": suite, "commit": commit, "device": device}
+        yield place | {"trials": len(dates), "dates": span}

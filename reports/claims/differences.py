@@ -47,10 +47,8 @@ class Differences(NamedTuple):
 def differences(rows: pd.DataFrame, method: str, reference: str, span: Range) -> Differences:
     """Of each base the area over the budgets at which both have all their repeats on all bases.
 
-    Args:
-        rows: of `trials.claim_trials`, of one problem and recovery.
-        method, reference: names; the reference may be `dense`.
-        span: the budgets' range, shares kept.
+    `rows`: of `claim_trials`, of one problem and recovery. `reference`: a method, or `dense`.
+    `span`: the budgets' range, shares kept.
     """
     inside = in_range(rows, span)
     ours, theirs = (inside[inside["method"] == one] for one in (method, reference))
@@ -64,9 +62,8 @@ def differences(rows: pd.DataFrame, method: str, reference: str, span: Range) ->
     values = per_trial(gap.to_numpy()[:, :, None], shares)[:, 0]
     used = both["budget"].isin(gap.index) & both["base"].isin(gap.columns)
     keys = frozenset(both.loc[used & (both["outcome"] == "done"), "key"])
-    return Differences(
-        dict(zip(map(str, gap), values.tolist(), strict=True)), len(gap), keys, lacking
-    )
+    bases = dict(zip(map(str, gap), values.tolist(), strict=True))
+    return Differences(bases, len(gap), keys, lacking)
 
 
 def in_range(rows: pd.DataFrame, span: Range) -> pd.DataFrame:

@@ -40,9 +40,8 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     if plain["complete"].any():
         yield curves(results, looks, plain, "accuracy_cost")
     matched = [one.name for one in results.suite.methods if one.matched]
-    cells = results.cells[
-        results.cells["matched_to"].notna() | results.cells["method"].isin(matched)
-    ]
+    both = results.cells["matched_to"].notna() | results.cells["method"].isin(matched)
+    cells = results.cells[both]
     if matched and cells["complete"].any():
         yield curves(results, looks, cells, "accuracy_cost_matched")
 

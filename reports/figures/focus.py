@@ -22,7 +22,7 @@ _NUMBER |= {"zorder": 5, "bbox": {"facecolor": "white", "edgecolor": "none", "pa
 
 
 def focus(worst: ArrayLike, *held: float) -> float:
-    """The low end of an axis on which methods can be told apart.
+    """The low end of an axis on which methods can be told apart: the lowest value that is drawn.
 
     At most a quarter of the methods lies below it: those that are farther below the others than
     three times what these differ, and only where it makes the axis twice as fine. The high end is
@@ -30,9 +30,6 @@ def focus(worst: ArrayLike, *held: float) -> float:
 
     `worst`: [methods], the lowest value that each has on the axis; NaN is left out. `held`: values
     that are drawn in any case, a reference for example.
-
-    Returns:
-        The lowest value that is drawn.
 
     >>> focus([92.0, 91.0, 90.5, 90.0, 20.0], 93.0), focus([92.0, 91.0, 90.0, 80.0, 75.0])
     (90.0, 75.0)

@@ -52,10 +52,7 @@ def gallery(
 ) -> list[Drawing]:
     """Write the figures that the finished trials allow; none where no cell is complete.
 
-    Args:
-        results: the analysis.
-        folder: made if need be.
-        names: of the figures of its kind of suite; default: all.
+    `folder`: made if need be. `names`: of the figures of its kind of suite; default: all.
 
     Raises:
         ValueError: a name that no figure has.

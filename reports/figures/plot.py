@@ -1,14 +1,13 @@
 """A figure with its numbers and its words, and how it is written: four files, without dates."""
 
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -46,23 +45,14 @@ def write(plot: Plot, folder: Path) -> Drawing:
     """
     folder.mkdir(parents=True, exist_ok=True)
     settle(plot.figure)
-    unstamped: Mapping[str, Mapping[str, str | None]] = {
-        "pdf": {"CreationDate": None},
-        "svg": {"Date": None},
-        "png": {"Software": None},
-    }
+    stamps = {"pdf": "CreationDate", "svg": "Date", "png": "Software"}  # which are left out
     with rc_context(_NO_ENGINE):
-        for kind, metadata in unstamped.items():
-            plot.figure.savefig(folder / f"{plot.name}.{kind}", metadata=dict(metadata))
+        for kind, stamp in stamps.items():
+            plot.figure.savefig(folder / f"{plot.name}.{kind}", metadata={stamp: None})
     plot.data.to_csv(folder / f"{plot.name}.csv", index=False, lineterminator="\n")
     alt = f"{plot.alt} The numbers are in figures/{plot.name}.csv."
     svg, inches = folder / f"{plot.name}.svg", plot.figure.get_figwidth()
     return Drawing(plot.name, svg, plot.title, plot.caption, alt, round(inches, 2))
-
-
-def renderer_of(figure: Figure) -> RendererAgg:
-    """What text is measured with."""
-    return FigureCanvasAgg(figure).get_renderer()
 
 
 def settle(figure: Figure) -> None:
@@ -89,7 +79,7 @@ def fit_titles(figure: Figure) -> bool:
     titled = [ax for ax in figure.axes if ax.get_visible() and ax.get_title(loc="left")]
     if not titled:
         return False
-    renderer = renderer_of(figure)
+    renderer = FigureCanvasAgg(figure).get_renderer()  # what text is measured with
 
     def excess() -> float:
         return max(_titled(ax).get_window_extent(renderer).width / room[ax] for ax in titled)
@@ -118,6 +108,5 @@ def fit_titles(figure: Figure) -> bool:
 def _titled(ax: Axes) -> Text:
     """The artist of a left title, which matplotlib keeps to itself."""
     said = ax.get_title(loc="left")
-    return next(
-        one for one in ax.get_children() if isinstance(one, Text) and one.get_text() == said
-    )
+    texts = (one for one in ax.get_children() if isinstance(one, Text))
+    return next(one for one in texts if one.get_text() == said)

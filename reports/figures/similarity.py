@@ -58,8 +58,7 @@ def _tree(matrix: pd.DataFrame) -> Floats:
     apart = np.maximum(1 - matrix.fillna(0.0).to_numpy(dtype=float), 0)  # rounding
     apart = (apart + apart.T) / 2
     np.fill_diagonal(apart, 0)
-    tree: Floats = linkage(squareform(apart, checks=False), "average")
-    return tree
+    return linkage(squareform(apart, checks=False), "average")
 
 
 def similarity_plot(matrix: pd.DataFrame) -> Figure:

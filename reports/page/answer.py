@@ -67,9 +67,8 @@ def board(results: Results) -> Board:
     words = {_named(one): budget_of(axis, one) for one in kept}
     each = "threshold" if axis == "threshold" else "budget"
     counts = [len(several) for several in results.budgets.values()]
-    words[MEAN] = (
-        f"mean over {ranged(counts, each)}" if max(counts) > 1 else ", ".join(words.values())
-    )
+    mean = f"mean over {ranged(counts, each)}"
+    words[MEAN] = mean if max(counts) > 1 else ", ".join(words.values())
     n = len(results.problems)
     words[OVER] = f"mean over {n} problems" if n > 1 else results.problems[0]
     switches = [

@@ -98,10 +98,8 @@ def _collapsed(rows: Sequence[Mapping[Any, Any]], control: str) -> Iterator[str]
 
 def _failing(results: Results, recovery: str, rows: Sequence[Mapping[Any, Any]]) -> list[str]:
     """Which methods have no result somewhere because they failed, each kind by itself."""
-    lost: dict[tuple[str, str], int] = Counter()
-    for (_, where, method), how in failures_of(results.cells).items():
-        if where == recovery:
-            lost[method, how] += 1
+    ends = failures_of(results.cells).items()
+    lost = Counter((method, how) for (_, where, method), how in ends if where == recovery)
     control = results.suite.analysis.control
     words = [
         f"{method}{', the control,' if method == control else ''} {how} on {n} of "

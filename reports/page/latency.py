@@ -32,7 +32,9 @@ def warnings(results: Results) -> Iterator[str]:
     every = timings(results)
     bad = [one for one in every if not one.reliable]
     if bad:
-        known = {"n": len(every), "range": aa_range(bad), "allowed": 100 * LATENCY_BOUND}
+        copies = [100 * one.aa_ratio for one in bad]  # percent of its time that one took
+        span = f"{min(copies):.1f} to {max(copies):.1f}"
+        known = {"n": len(every), "range": span, "allowed": 100 * LATENCY_BOUND}
         yield caution("latency", "unreliable", bad=bad, **known)
     found = [one.measurements for one in results.records if one.measurements]
     for where, why in sorted({one for each in found for one in each.undeployed.items()}):
@@ -55,9 +57,3 @@ def within_noise(results: Results) -> list[str]:
         if len(means) and 0 < np.ptp(means) <= noise:
             found.append(f"{problem} at {budget_words(*rows[['cost', 'budget']].iloc[0])}")
     return found
-
-
-def aa_range(timed: list[Latency]) -> str:
-    """From which to which percent a network's copy took of its time, as `99.1 to 100.8`."""
-    ratios = [100 * one.aa_ratio for one in timed]
-    return f"{min(ratios):.1f} to {max(ratios):.1f}"

@@ -17,6 +17,7 @@ from ..formats import (
     points,
     shown,
     signed,
+    spanned,
     whole,
 )
 from ..records import WORDS
@@ -41,9 +42,8 @@ def _standing(row: dict[Any, Any]) -> Cell:
     if row["standing"] == "missing":
         return Cell("–")
     spread = "" if pd.isna(row["sd"]) else f" ± {shown(row['sd'])}"
-    return Cell(
-        points(row["mean"]) + spread, float(row["mean"]), best.MARKED.get(row["standing"], "")
-    )
+    mark = best.MARKED.get(row["standing"], "")
+    return Cell(points(row["mean"]) + spread, float(row["mean"]), mark)
 
 
 def overall_table(results: Results, recovery: str) -> Table:
@@ -67,6 +67,17 @@ def overall_table(results: Results, recovery: str) -> Table:
             cells += [Cell(p_value(row["like_p_adjusted"]), number(row["like_p_adjusted"]).value)]
         rows.append(cells)
     return captioned("overall", recovery, results, rows, tested=tested)
+
+
+def factor_table(results: Results, recovery: str) -> Table | None:
+    """Differences by dataset and by model; None where neither varies."""
+    table = results.by_factor[results.by_factor["recovery"] == recovery]
+    levels = table[["factor", "level"]].drop_duplicates().to_numpy().tolist()
+    rows = []
+    for pair, of in table.groupby(["method", "reference"], sort=False)[["mean", "low", "high"]]:
+        numbers = (Cell(spanned(*ends), signed(ends[0]).value) for ends in of.to_numpy(float))
+        rows.append([*(Cell(str(one)) for one in pair), *numbers])
+    return captioned("by_factor", recovery, results, rows, levels=levels) if levels else None
 
 
 def equal_cost_table(results: Results, recovery: str) -> Table | None:

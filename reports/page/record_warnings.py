@@ -98,8 +98,7 @@ def differences(records: Sequence[Record]) -> Iterator[str]:
             weights[record.labels.problem, record.labels.base].add(str(sha))
     for (problem, base), several in sorted(weights.items()):
         if len(several) > 1:
-            n = len(several)
-            yield caution("bases", "several", problem=problem, base=base, n=n)
+            yield caution("bases", "several", problem=problem, base=base, n=len(several))
     for name, values in sorted(provenance(records).items()):
         if len(values) > 1 and any(word in name.lower() for word in _TOLD_APART):
             hashes = set("0123456789abcdef")  # by their first letters

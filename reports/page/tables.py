@@ -17,6 +17,7 @@ from .captions import captioned, caution
 from .method_tables import (
     difference_table,
     equal_cost_table,
+    factor_table,
     overall_table,
     standing_table,
 )
@@ -24,7 +25,7 @@ from .method_tables import (
 PLACE = ["recovery", "method"]
 # Of `Results`, beside the page as CSV.
 FRAMES = (
-    *("trials", "cells", "changes", "paired", "overall", "equal_cost"),
+    *("trials", "cells", "changes", "paired", "overall", "by_factor", "equal_cost"),
     *("standing", "noise"),
 )
 
@@ -38,7 +39,7 @@ def frames_of(results: Results) -> dict[str, pd.DataFrame]:
 def typeset(results: Results) -> dict[str, list[Table]]:
     """All of them under their headings, in the order of the page."""
     makers = (
-        *(standing_table, overall_table, equal_cost_table),
+        *(standing_table, overall_table, factor_table, equal_cost_table),
         *(difference_table, tuned_table, cost_table),
     )
     tables = {}
@@ -53,10 +54,10 @@ def typeset(results: Results) -> dict[str, list[Table]]:
 
 def deployed_table(results: Results) -> Table | None:
     """What networks take wherever the suite measures them; None where it has not."""
-    rows = [
-        [*map(Cell, map(str, row[:4])), _budget(results, row[4]), *map(number, row[5:])]
-        for row in deployed(results)[[*LABELS, *NUMBERS]].itertuples(index=False, name=None)
-    ]
+    rows, axis = list[list[Cell]](), results.suite.budgets.cost
+    for row in deployed(results)[[*LABELS, *NUMBERS]].itertuples(index=False, name=None):
+        budget = Cell(budget_words(axis, row[4]), float(row[4]))
+        rows.append([*map(Cell, map(str, row[:4])), budget, *map(number, row[5:])])
     return captioned("deployed", "", results, rows) if rows else None
 
 
@@ -105,10 +106,6 @@ def tuned_table(results: Results, recovery: str) -> Table | None:
         lost = sum(one.validation_top1 is None for each in found for one in each.tuned)
         rows += [[Cell(name), *map(Cell, words), whole(lost)]] if found else []
     return captioned("tuned", recovery, results, rows, keys=keys) if rows else None
-
-
-def _budget(results: Results, budget: Any) -> Cell:
-    return Cell(budget_words(results.suite.budgets.cost, budget), float(budget))
 
 
 def summary(table: pd.DataFrame) -> str:

@@ -52,10 +52,8 @@ def warnings(results: Results) -> Iterator[str]:
         yield caution("bases", "few", nothing=nothing, why=why, **known)
     leading = power.leading_test(results.layout)
     if not leading.why_not and (leading.detects or inf) > power.TYPICAL:
-        advice = power.advice(results.layout)[:1]
-        yield caution(
-            "bases", "weak", detects=leading.detects, bases=results.suite.bases, advice=advice
-        )
+        weak = {"bases": results.suite.bases, "advice": power.advice(results.layout)[:1]}
+        yield caution("bases", "weak", detects=leading.detects, **weak)
     yield from record_warnings(results.records)
     yield from lab_warnings(results.labs)
     enough = results.paired["n_bases"].fillna(0) >= FEWEST_BASES
@@ -159,11 +157,9 @@ def _cost_warnings(results: Results) -> Iterator[str]:
     if not off.empty:
         who = off_by_method(off, axis)
         yield caution("budgets", "missed", axis=WORDS[axis], n=len(off), who=who, most=SHOWN_OFF)
-    costs: tuple[Axis, ...] = ("macs", "params")
-    if axis == "weights":  # which parameters follow up to a constant
-        costs = ("macs",)
-    for other in costs:
-        if other != axis:
+    same = {axis, "params"} if axis == "weights" else {axis}  # parameters follow up to a constant
+    for other in ("macs", "params"):
+        if other not in same:
             yield from _unequal(results.trials.drop(off.index), axis, other)
 
 

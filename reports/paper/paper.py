@@ -29,10 +29,7 @@ _BESIDE = 2  # problems beside one another that fit a column
 def write_paper(results: Results, given: Sequence[str], out: Path) -> Path:
     """Write tables, figures and paper.tex into a folder; returns the path of paper.tex.
 
-    Args:
-        results: the analysis.
-        given: what is shown, as `choice.chosen` reads it.
-        out: the folder; made if need be.
+    `given`: what is shown, as `choice.chosen` reads it. `out`: the folder; made if need be.
 
     Raises:
         ValueError: a key or value that there is not, or nothing of it has finished.

@@ -123,9 +123,8 @@ class Shown:
         shown = [row for row in self.cells.values() if row["method"] in self.choice.names]
         table = pd.DataFrame(shown, columns=["problem", "method", "budget", "retained_top1"])
         wide = table.pivot(index=["method", "budget"], columns="problem", values="retained_top1")
-        means = (
-            wide.reindex(columns=list(problems)).mean(axis=1, skipna=False).round(_EQUAL).dropna()
-        )
+        means = wide.reindex(columns=list(problems)).mean(axis=1, skipna=False)
+        means = means.round(_EQUAL).dropna()
         highest = means.groupby("budget").transform("max")
         return means.to_dict(), set(means.index[means == highest])
 

@@ -25,12 +25,11 @@ def budget_weights(kept: ArrayLike) -> Floats:
     gaps = np.diff(-np.log(share[order]))
     weights = np.empty_like(share)
     weights[order] = (np.append(gaps, 0) + np.append(0, gaps)) / 2
-    normalised: Floats = weights / gaps.sum()
-    return normalised
+    return weights / gaps.sum()
 
 
 def per_trial(values: ArrayLike, kept: ArrayLike | None) -> Floats:
-    """The area under each trial's curve: means over bases and repeats of it are what is compared.
+    """[..., bases, repeats] area under each trial's curve, whose means over both are compared.
 
     Budgets, bases and repeats inside a problem are repeated measures: taking them as blocks rejects
     a true null in a quarter to nine tenths of all experiments. With retained accuracy (pruned minus
@@ -40,9 +39,6 @@ def per_trial(values: ArrayLike, kept: ArrayLike | None) -> Floats:
     would compare different bases. `kept`: [budgets], shares kept: the area under the curve over log
     compression, as `budget_weights`. None (settings of a knob, which are no compression): the plain
     mean.
-
-    Returns:
-        [..., bases, repeats].
     """
     cube = np.asarray(values, dtype=np.float64)
     if kept is None:

@@ -82,16 +82,11 @@ def cliques(mean_ranks: ArrayLike, p_values: ArrayLike, alpha: float) -> list[tu
     """Maximal runs of consecutive mean ranks in which EVERY pair is non-significant.
 
     Pairwise tests are not transitive: the ends of a run may not differ while two of its inner
-    members do. Such a run gets no bar.
+    members do. Such a run gets no bar. Runs are of two or more methods, as indices, best rank
+    first; none lies within another.
 
-    Args:
-        mean_ranks: [methods].
-        p_values: [methods, methods] adjusted p of each pair, symmetric, 1 where it is unknown; the
-            diagonal is not read.
-        alpha: p <= alpha is a difference.
-
-    Returns:
-        Runs of two or more methods as indices, best rank first; none lies within another.
+    `mean_ranks`: [methods]. `p_values`: [methods, methods] adjusted p of each pair, symmetric, 1
+    where it is unknown; the diagonal is not read. `alpha`: p <= alpha is a difference.
 
     >>> p = [[1.0, 0.6, 0.01], [0.6, 1.0, 0.3], [0.01, 0.3, 1.0]]
     >>> cliques([1.2, 1.9, 2.9], p, alpha=0.05)  # the first and the last differ

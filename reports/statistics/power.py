@@ -29,10 +29,8 @@ def _experiments(problems: int, bases: int) -> MeanDifference:
 def power_on_these(problems: int, bases: int, effect: float, level: float) -> float:
     """Share of 4,000 seeded experiments in which `on_these_problems` rejects; error about 0.007.
 
-    Args:
-        problems, bases: of the design; every problem has the same spread.
-        effect: difference of two methods in base SDs.
-        level: two-sided, of the one test.
+    `problems`, `bases`: of the design; every problem has the same spread. `effect`: difference of
+    two methods in base SDs. `level`: two-sided, of the one test.
 
     >>> round(power_on_these(problems=3, bases=3, effect=5.0, level=0.05 / 44), 1)
     0.9
@@ -44,10 +42,8 @@ def power_on_these(problems: int, bases: int, effect: float, level: float) -> fl
 def power_of_blocks(blocks: int, effect: float, level: float) -> float:
     """How probable it is that Student's paired test over blocks rejects: exact.
 
-    Args:
-        blocks: independent differences.
-        effect: mean difference in standard deviations of the differences.
-        level: two-sided.
+    `blocks`: independent differences. `effect`: their mean, in their standard deviations. `level`:
+    two-sided.
 
     >>> round(power_of_blocks(blocks=12, effect=1.0, level=0.05), 1)
     0.9

@@ -24,10 +24,8 @@ def t_interval(
 ) -> Interval:
     """Student's interval of a mean, within what the values can be; of three values or more.
 
-    Args:
-        values: [n], one a base; rounded to 1e-9.
-        level: coverage in (0, 1).
-        least, most: ends of what the values can be.
+    `values`: [n], one a base; rounded to 1e-9. `level`: coverage in (0, 1). `least`, `most`: ends
+    of what the values can be.
 
     >>> found = t_interval([1.0, 2.0, 3.0])
     >>> round(found.low, 2), found.mean, round(found.high, 2)

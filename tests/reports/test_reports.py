@@ -17,8 +17,9 @@ from synthetic import failed, make_suite, plan, record, synthetic_records, tiny
 
 from reports.analysis.analysis import analyse
 from reports.build import build_report
+from reports.formats import spanned
 from reports.page.findings import headline, headline_numbers
-from reports.page.method_tables import difference_table
+from reports.page.method_tables import difference_table, factor_table
 from reports.page.page import render
 from reports.page.warnings import warnings
 from reports.records import (
@@ -203,6 +204,36 @@ def test_enough_bases_are_tested_and_named() -> None:
     assert sentence.startswith("On the mean of these 9 problems better than l1: taylor (+")
     assert "Worse than l1: random (−" in sentence
     assert "No difference is shown for obd" in sentence
+
+
+def test_by_dataset_and_by_model_are_means_of_their_problems() -> None:
+    suite = make_suite(datasets=["digits", "cifar10"])
+    results = analyse(suite, synthetic_records(suite, plan(suite)), plan(suite))
+    paired = results.paired.set_index(["recovery", "method", "reference", "problem"])["mean"]
+    keys = ["factor", "level", "recovery", "method", "reference"]
+    found = results.by_factor.set_index(keys)
+    for recovery in results.recoveries:
+        table = factor_table(results, recovery)
+        assert table is not None
+        heads = [column.head for column in table.columns]
+        shown = {tuple(cell.text for cell in row[:2]): row for row in table.rows}
+        for factor, level, problems in (
+            ("dataset", "cifar10", ["resnet20 on cifar10", "vgg-small on cifar10"]),
+            ("model", "vgg-small", ["vgg-small on digits", "vgg-small on cifar10"]),
+        ):
+            by_hand = np.mean([paired[recovery, "taylor", "l1", one] for one in problems])
+            row = found.loc[(factor, level, recovery, "taylor", "l1")]
+            assert row["mean"] == pytest.approx(by_hand)
+            assert row["low"] < row["mean"] < row["high"]
+            cell = shown["taylor", "l1"][heads.index(f"{factor} {level}")]
+            assert cell.text == spanned(row["mean"], row["low"], row["high"])
+
+
+def test_a_suite_of_one_dataset_and_one_model_has_no_table_by_them() -> None:
+    suite = make_suite(models=["resnet20"])
+    results = analyse(suite, synthetic_records(suite, plan(suite)), plan(suite))
+    assert results.by_factor.empty
+    assert factor_table(results, results.recoveries[0]) is None
 
 
 def test_headline_claims_nothing_that_is_not_there(suite: Suite) -> None:

@@ -70,8 +70,13 @@ class Pipeline:
         """The whole way."""
         return analyse(self.suite, self.records(experiment), self.expected)
 
-    def short(self, experiment: Experiment) -> Results:
-        """The parts that make statements about an experiment; trials and noise are another's."""
+    def short(self, experiment: Experiment, more: bool = True) -> Results:
+        """The parts that make statements; trials and noise are another's.
+
+        Args:
+            experiment: of this world.
+            more: whether also by dataset and by model.
+        """
         by_base = self.scores(experiment)
         scored = replace(
             self.whole,
@@ -85,6 +90,7 @@ class Pipeline:
             scored,
             paired=by_problem.paired(scored),
             overall=over_problems.overall(scored),
+            by_factor=by_problem.by_factor(scored) if more else scored.by_factor.iloc[:0],
             ranking=ranking,
             standing=against_best(scored, ranking),
         )

@@ -66,7 +66,7 @@ def _results(
 ) -> Iterator[Results]:
     world = replace(pipeline.world, gain=gain)
     for _ in range(experiments):
-        yield pipeline.short(draw(world, rng))
+        yield pipeline.short(draw(world, rng), more=False)
 
 
 def _found(test: str, results: Results) -> float:

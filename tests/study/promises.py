@@ -44,6 +44,7 @@ INTERVALS = {
     "like these": "mean difference for problems like these",
     "one problem": "difference on one problem",
     "all problems at once": "all of these at once",
+    "by factor": "mean difference on one dataset or with one model",
     "top-1": "top-1 of one cell",
 }
 
@@ -77,6 +78,9 @@ class Places:
         if "problem" in table:
             own = _places(table["problem"], judge.problems)
             self.problems = own[:, None] == np.arange(len(judge.problems))
+        if "level" in table:
+            parts = [problem.split(" on ") for problem in judge.problems]
+            self.problems = np.array([[level in one for one in parts] for level in table["level"]])
 
 
 class Verdict:
@@ -127,8 +131,11 @@ class Verdict:
             "one problem": _held(paired, one),
             "all problems at once": _all(_held(paired, one, "joint_")),
         }
+        factors = self._results.by_factor
         if self._words:
             held["top-1"] = _held(self._results.cells, self._top1(), "top1_")
+        if len(factors):
+            held["by factor"] = _held(factors, self._here("by factor", factors))
         return {name: float(one.mean()) for name, one in held.items() if one.size}
 
     def _top1(self) -> Floats:

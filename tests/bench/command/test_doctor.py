@@ -47,8 +47,9 @@ def test_what_is_wrong_in_a_results_folder(bench: Command, results: Path) -> Non
     (results / "mlflow.db").write_text("no database, but long enough to be read as one" * 99)
     told = found((done := bench("doctor", "--results", results)).out)
     assert done.code == 1
-    assert told["results"][0] == "wrong"
-    assert "mlflow.db cannot be used" in told["results"][1]
+    assert told["results"][0] == "ok"
+    assert told["MLflow"][0] == "wrong"
+    assert "mlflow.db cannot be used" in told["MLflow"][1]
     assert told["damage"][0] == told["records"][0] == "look"
     assert "edited" in told["damage"][1]
 
@@ -82,7 +83,7 @@ def test_what_is_wrong_with_the_machine(
     done = bench("doctor", "--results", results)
     told = found(done.out)
     assert done.code == 1
-    for what in ("versions", "disk", "results"):
+    for what in ("versions", "disk", "MLflow"):
         assert told[what][0] == "wrong"
     assert told["extras"] == ("ok", "all but none")
     assert told["threads"][0] == "look"

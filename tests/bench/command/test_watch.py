@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import toy
 from command_line import Command
 from command_line import bench as bench  # the fixture
 
@@ -100,6 +101,18 @@ def test_another_suite_and_damage_are_told(bench: Command, results: Path) -> Non
     done = bench("status", "--watch", "--results", results)
     assert done.code == 74
     assert "is damaged" in done.err
+
+
+def test_a_program_reads_whole_lines_and_a_file_stands_for_its_suite(
+    bench: Command, results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    write(results, JOB | {"event": "job started", "name": "a name of [many] words " * 9}, ENDED)
+    file = toy.write_suite(tmp_path)
+    done = bench("status", file, "--watch", "--results", results)
+    assert (done.code, done.err) == (0, "")
+    log = next(results.glob("logs/*")).read_text()
+    assert done.out == f"{log}ended: finished\n"
 
 
 def test_an_interrupt_ends_the_watching_alone(

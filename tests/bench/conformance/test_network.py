@@ -36,7 +36,9 @@ class Pixels(nn.Sequential):
 def test_it_says_what_leaves_what_stays_and_who_can_score_it() -> None:
     said = StringIO()
     options = ["depth=1", "attention=kept"]
-    show_network(Console(file=said, width=80), "vit_small", options, [], (10, 3, 8))
+    show_network(
+        Console(file=said, width=80), "vit_small", options, [], (10, 3, 8), "classification"
+    )
     lines = said.getvalue().splitlines()
     assert max(map(len, lines)) <= 80
     assert any("mlp.0" in line and " 128 " in line for line in lines)
@@ -45,7 +47,7 @@ def test_it_says_what_leaves_what_stays_and_who_can_score_it() -> None:
 
 
 def test_facts_are_counted_and_checked() -> None:
-    network = built(ModelSpec(name="vgg_small", options={"width": 8}), 10, 3, 8)
+    network = built(ModelSpec(name="vgg_small", options={"width": 8}), 10, 3, 8, "classification")
     said = dict(facts(network))
     assert said["prunable"].endswith(" in 6 groups")
     assert said["half of every group"].startswith("cut as if masked")
@@ -53,7 +55,7 @@ def test_facts_are_counted_and_checked() -> None:
 
 
 def test_a_criterion_that_fails_is_named_with_its_reason() -> None:
-    network = built(ModelSpec(name="vit_small", options={"depth": 1}), 10, 3, 8)
+    network = built(ModelSpec(name="vit_small", options={"depth": 1}), 10, 3, 8, "classification")
     assert "nothing to score" in unscored(network, "classification", lambda _: None)["bn_scale"]
 
 
@@ -78,7 +80,7 @@ def test_a_network_that_loses_a_batch_of_one_is_refused() -> None:
 
 def test_what_cannot_be_built_is_said() -> None:
     with pytest.raises(ModelError, match="did you mean vgg_small"):
-        built(ModelSpec(name="vgg_smal"), 10, 3, 8)
+        built(ModelSpec(name="vgg_smal"), 10, 3, 8, "classification")
 
 
 NO_LABELS = "labels are drawn from the softmax over classes, of which a sample has one"

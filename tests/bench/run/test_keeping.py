@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -89,6 +91,21 @@ def test_trials_made_again_stay_what_they_were(finished: Path, made: Path) -> No
         assert recipe["input"]["divided_by"] == 240
     few = make_plan(toy.suite(**FEW))
     assert keeping(few, "l1", few.records(store), store) == []
+
+
+def test_what_a_killed_keep_leaves_is_cleared(tmp_path: Path) -> None:
+    killed = """
+import os, sys, torch
+from bench.export import recipe
+recipe._write = lambda *given: os._exit(9)
+recipe.keep(recipe.Path(sys.argv[1]), torch.nn.Linear(3, 2), (torch.ones(1, 3),), None, {})
+"""
+    store = Store(tmp_path)
+    command = [sys.executable, "-c", killed, str(store.path("networks", "a" * 64))]
+    assert subprocess.run(command, env=toy.environment(), check=False).returncode == 9
+    assert toy.left_over(tmp_path)
+    with store.lock():
+        assert not toy.left_over(tmp_path)
 
 
 def test_a_fresh_process_says_what_it_can_rebuild(

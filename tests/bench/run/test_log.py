@@ -22,6 +22,7 @@ from bench.run.log import RunLog
 from bench.run.run import Run
 from bench.steps.perform import Outcome
 from bench.steps.workspace import Settings
+from bench.store.sealed import read_json, write_json
 from bench.store.store import Store
 from reports.records import Failure
 
@@ -62,6 +63,27 @@ def test_a_run_tells_of_every_job_and_record(tmp_path: Path, console: Console) -
     records = [one for one in told if one["event"] == "record written"]
     assert {one["key"] for one in records} == {one.key for one in trials}
     assert [one["status"] for one in records] == ["done"] * 2
+    shown = {one.key: 100 * one.measurements.pruned.top1 for one in toy.records(tmp_path)}  # type: ignore[union-attr]
+    assert {one["key"]: one["value"] for one in records} == shown
+    assert {(one["method"], one["of"]) for one in records} == {("l1", "test top-1 (%)")}
+
+
+def test_what_was_set_aside_is_told_with_its_reason(tmp_path: Path, console: Console) -> None:
+    store = Store(tmp_path)
+    for name in ("old", "new"):
+        file = store.path("paths", name, ".json")
+        write_json(file, {"budgets": name})
+        file.write_text("spoilt")
+    assert read_json(store.path("paths", "old", ".json")) is None
+    with RunLog(store, "toy", Live(console), earlier=1) as log:
+        assert read_json(store.path("paths", "new", ".json")) is None  # or a worker's
+        log.job("started", a_job())
+        log.job("started", a_job())
+    aside, *jobs, _ = events(store)
+    assert (aside["event"], aside["file"]) == ("file set aside", "paths/new.json")
+    assert aside["why"].endswith("; set aside as damaged/paths-new.json")
+    assert len(aside["why"]) > 50
+    assert [one["event"] for one in jobs] == ["job started"] * 2
 
 
 def test_what_a_terminal_would_obey_is_escaped(tmp_path: Path, console: Console) -> None:

@@ -20,7 +20,9 @@ from bench.plan.plan import make_plan
 from bench.steps import layout
 from bench.steps.workspace import Settings, Workspace
 from bench.store.store import Store
+from bench.tasks.known import find_task
 from reports.records import Record
+from suites.section import Chosen
 
 Seconds = tuple[float, float | None]
 
@@ -153,3 +155,25 @@ def scores(file: Path) -> list[np.ndarray[Any, Any]]:
     stored = read_arrays(file)
     assert stored is not None
     return [values for name, values in sorted(stored.items()) if name.startswith("group")]
+
+
+class RowsFirst(nn.Module):
+    """Asks for one format in its own way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution, self.head = nn.Conv2d(3, 4, 3), nn.Linear(4, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        assert images.is_contiguous()
+        logits: Tensor = self.head(self.convolution(images).mean((2, 3)))
+        return logits
+
+
+def test_a_network_that_fails_in_that_format_stays_contiguous(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(layout, "LEAST", 0)
+    task = find_task(Chosen(name="classification"))
+    file = tmp_path / "layouts" / "a.json"
+    assert layout.channels_last(file, RowsFirst, torch.randn(2, 3, 8, 8), task) is False

@@ -132,6 +132,19 @@ MISHAPS: dict[str, Callable[[Path], Any]] = {
 }
 
 
+def test_a_folder_with_characters_that_mean_more_in_an_address_has_its_own_store(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "what? 100%20 ü#"
+    folder.mkdir()
+    uri = connection.local_uri(folder)
+    with connection.talking_to(uri):
+        connection.connect(uri).create_experiment("toy")
+    with contextlib.closing(sqlite3.connect(folder / "mlflow.db")) as database:
+        assert ("toy",) in database.execute("SELECT name FROM experiments").fetchall()
+    assert [*tmp_path.rglob("*.db")] == [folder / "mlflow.db"]
+
+
 @pytest.mark.parametrize(
     "mishap",
     [one if one == "zeroed" else pytest.param(one, marks=pytest.mark.slow) for one in MISHAPS],

@@ -74,6 +74,22 @@ def test_a_trial_is_one_flat_run_with_everything(root: Path) -> None:
     assert "eval/test_top1_at_best_validation" not in metrics
 
 
+def test_only_the_own_database_is_not_waited_for(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    def synced() -> int:
+        opened(root)
+        with SqlAlchemyStore(tracking_uri(root), str(tmp_path)).engine.connect() as database:
+            return int(database.exec_driver_sql("PRAGMA synchronous").scalar_one())
+
+    assert synced() == 0
+    (tmp_path / "theirs.db").write_bytes((root / "mlflow.db").read_bytes())
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'theirs.db'}")
+    assert synced() == 2
+
+
 def test_history_is_stepped_and_the_record_is_the_artifact(root: Path) -> None:
     tracker, one = opened(root), record()
     tracker.log(one)

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 import synthetic
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -24,7 +25,7 @@ from reports.analysis.results import Results
 from reports.figures import accuracy_cost, pareto
 from reports.figures.captions import over_budgets
 from reports.figures.gallery import FEW, FIGURES, LOUD, gallery, in_focus
-from reports.figures.plot import Plot, renderer_of, settle
+from reports.figures.plot import Plot, settle
 from reports.figures.similarity import mean_agreement, similarity_plot
 from reports.figures.style import CONTROL_COLOUR, looks, publication
 
@@ -110,7 +111,7 @@ def all_fits(results: Results, name: str | None = None) -> list[str]:
         with publication():
             settle(plot.figure)
             plot.figure.draw_without_rendering()  # which puts a legend's texts in their places
-        renderer = renderer_of(plot.figure)
+        renderer = FigureCanvasAgg(plot.figure).get_renderer()
         boxes = [(one.get_text(), one.get_window_extent(renderer)) for one in seen(plot.figure)]
         width, height = plot.figure.bbox.size
         for text, box in boxes:
