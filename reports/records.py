@@ -114,6 +114,11 @@ class Labels(_Frozen):
         return f"{self.problem} · {self.method} · {self.at} · {self.recovery}"
 
     @property
+    def whole(self) -> str:
+        """The same with both."""
+        return f"{self.brief} · base {self.base} · repeat {self.repeat}"
+
+    @property
     def at(self) -> str:
         """The budget in words."""
         return budget_words(self.cost, self.budget)

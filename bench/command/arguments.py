@@ -21,7 +21,7 @@ from ..plan.outline import Outline, Recorded, recorded_suites
 from ..plan.plan import Plan, make_plan
 from ..plan.plugins import load_plugins, unknown_criteria
 from ..run.declaring import declared
-from ..run.packing import PACK, opened
+from ..run.packing import PACK, readable
 from ..store.store import Store
 from ..terminal import say
 from .until_decided import looks_asked
@@ -203,7 +203,7 @@ class SuiteToRead(ChosenSuite):
     def __post_init__(self) -> None:
         pack = Path(self.name) if self.name.endswith(PACK) else self.results
         if pack.suffix == PACK:
-            folder = opened(pack)
+            folder = readable(pack)
             (only,) = recorded_suites(Store(folder))
             name = only if self.name in ("", str(pack)) else self.name
             vars(self).update(name=name, results=folder, pack=pack)

@@ -12,7 +12,6 @@ from typing import Annotated
 import typer
 
 from criteria.errors import CriteriaError
-from reports.analysis.labs import shared
 from reports.formats import counted
 from suites.faults import printable
 from suites.files import SuiteError
@@ -357,14 +356,16 @@ def merge(
     out: Annotated[Path, option("merge.out")],
 ) -> None:
     """Join packs of one suite; what labs found differently of a trial is shown, and kept."""
+    from reports.analysis.labs import shared  # loads pandas
+
     whole = reduce(Pack.joined, map(Pack.read, packs))
     whole.write(out)
-    both = shared(whole.by_lab)
-    apart = [str(one) for one in both if one.differences]
-    done = f"{counted(len(whole.rows), 'record')} of {whole.name} in {out}"
-    say(console, f"{done}; {counted(len(both), 'trial')} run by several, {len(apart)} otherwise")
+    both = shared({lab: [record for _, record in whole.labs[lab].values()] for lab in whole.labs})
+    apart = [str(one) for one in both if one.apart]
     for one in apart:
         say(console, ("otherwise:", "yellow"), f" {one}")
+    kept = f"{counted(len(whole.rows), 'record')} of {whole.name} in {out}"
+    say(console, f"{kept}; {counted(len(both), 'trial')} run by several, {len(apart)} otherwise")
 
 
 @app.command()
@@ -377,14 +378,18 @@ def verify(
 ) -> None:
     """Check a pack, and run some of its trials again from scratch: do they find the same?"""
     whole = Pack.read(pack)
-    held = f"every digest and key of {counted(len(whole.rows), 'record')} of {whole.name} holds"
-    say(console, held)
+    records = counted(len(whole.rows), "record")
+    say(console, f"every digest and key of {records} of {whole.name} holds")
 
-    from ..run.verifying import differing
+    from ..run.verifying import run_again
 
     load_plugins(plugin)
-    files = tuple(path.resolve() for path in plugin)
-    raise typer.Exit(differing(whole, sample, seed, data_root.resolve(), files, console) > 0)
+    plugins = [path.resolve() for path in plugin]
+    both = run_again(whole, sample, seed, data_root.resolve(), plugins, console)
+    for one in both:
+        say(console, ("different", "red") if one.apart else ("equal", "green"), f" {one}")
+    say(console, f"{counted(len(both), 'trial')} run again")
+    raise typer.Exit(any(one.apart for one in both))
 
 
 @app.command(name="results")

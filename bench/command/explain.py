@@ -8,7 +8,7 @@ import yaml
 from rich.console import Console
 
 from criteria import CriteriaError
-from reports.records import Labels, Record
+from reports.records import Record
 
 from ..errors import BenchError
 from ..plan.jobs import Job
@@ -29,9 +29,9 @@ def show_trial(console: Console, store: Store, wanted: str, *, packed: bool) -> 
     known = {trial.key: (name, trial.labels) for name in suites for trial in suites[name].trials}
     found = [key for key in known.keys() | store.record_keys() if key.startswith(wanted)]
     if not found:
-        found = [key for key, (_, of) in known.items() if _words(wanted) <= _words(_name(of))]
+        found = [key for key, (_, of) in known.items() if _words(wanted) <= _words(of.whole)]
     if len(found) != 1:
-        some = [f"\n{key[:12]}  {_name(known[key][1])}" for key in found[:20] if key in known]
+        some = [f"\n{key[:12]}  {known[key][1].whole}" for key in found[:20] if key in known]
         said = f"{len(found)} trials in {store.root} have this in key or name: {wanted}"
         raise BenchError("".join([said, *some]))
     key, record = found[0], store.record(found[0])
@@ -44,7 +44,7 @@ def show_trial(console: Console, store: Store, wanted: str, *, packed: bool) -> 
             job = next((one for one in trials if one.key == key), None)
     if labels is None or not (of := record or job):
         raise BenchError(f"{key}: not run, and with the code of today this trial has another key")
-    say(console, (_name(labels), "bold"), f", of {labels.suite}")
+    say(console, (labels.whole, "bold"), f", of {labels.suite}")
     say(console, f"{key} stands for\n{yaml.safe_dump(of.identity, sort_keys=False)}")
     _show_record(console, record) if record else say(console, "not run yet")
     if packed:
@@ -67,10 +67,6 @@ def show_trial(console: Console, store: Store, wanted: str, *, packed: bool) -> 
         file = store.record_path(key)
         unpacked = "" if file.exists() else "bench pack --unpack has been run and "
         say(console, f"which runs it again once {unpacked}{file} is taken away")
-
-
-def _name(of: Labels) -> str:
-    return f"{of.brief} · base {of.base} · repeat {of.repeat}"
 
 
 def _words(text: str) -> set[str]:

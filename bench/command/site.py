@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from reports.page.site import Entry, site
+from reports.page.site import site
 
 from ..errors import BenchError
 from ..plan.outline import recorded_suites
@@ -16,19 +16,19 @@ from ..store.store import Store
 def write_site(places: Sequence[Path], out: Path) -> Path:
     """Write the report of every suite there, and a first page over them; returns its path.
 
-    Raises:
-        BenchError: two of them are of one suite, or there is none.
+    Raises BenchError where two of them are of one suite, or there is none.
     """
-    entries: dict[str, Entry] = {}
+    packs: dict[str, Pack] = {}
     for place in places:
         store = Store(readable(place))
         for name in recorded_suites(store):
-            if name in entries:
+            if name in packs:
                 raise BenchError(f"{place}: there is a {name} already; bench merge joins packs")
-            pack = Pack.of_results(store, name, place.stem)
-            write_report(pack.outline, store, out / name)
-            entries[name] = Entry(pack.outline.suite, pack.about())
-    if not entries:
+            packs[name] = Pack.of_results(store, name, place.stem)
+            write_report(packs[name].outline, store, out / name)
+    if not packs:
         raise BenchError(f"{', '.join(map(str, places))}: no suite was run there")
-    write_atomically(out / "index.html", site(list(entries.values()), out).encode())
+    suites = {name: one.outline.suite for name, one in packs.items()}
+    about = {name: one.about() for name, one in packs.items()}
+    write_atomically(out / "index.html", site(suites, about, out).encode())
     return out / "index.html"

@@ -14,13 +14,11 @@ import hashlib
 import json
 import re
 import shutil
-import struct
 import tempfile
 import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from lzma import LZMAError
 from pathlib import Path
 from typing import Any, Self
 
@@ -40,12 +38,8 @@ from .declaring import declared
 PACK = ".pack"
 LARGEST = 4 << 30  # bytes of what a pack may hold
 Lab = dict[str, tuple[bytes, Record]]  # records with their files, by key
-_OF_ONE = ("started", "ended", "host", "base_sha256", "dataset_sha256")  # of single records
+_OF_ONE = {"started", "ended", "host", "base_sha256", "dataset_sha256"}  # of single records
 _END = b"\n}\n"  # of a record's file, and nowhere in it
-_UNREADABLE = (
-    *(ValueError, KeyError, RuntimeError, EOFError, OverflowError),
-    *(LZMAError, struct.error, zipfile.BadZipFile),
-)
 
 
 @dataclass(frozen=True)
@@ -61,8 +55,7 @@ class Pack:
     def of_results(cls, store: Store, name: str, lab: str) -> Self:
         """A suite of a results folder; what no lab is known to have found is this `lab`'s.
 
-        Raises:
-            BenchError: no suite of that name was run there, or it has no records.
+        Raises BenchError where no suite of that name was run there, or it has no records.
         """
         suites = recorded_suites(store)
         if name not in suites:
@@ -76,23 +69,16 @@ class Pack:
 
         labs = {one.name: found(Store(one)) for one in store.root.glob(f"{LABS}/*")}
         known = {file for each in labs.values() for file, _ in each.values()}
-        own = {key: row for key, row in found(store).items() if row[0] not in known}
-        if own:
+        if own := {key: row for key, row in found(store).items() if row[0] not in known}:
             labs[slug(lab)] = labs.get(slug(lab), {}) | own
         if not any(labs.values()):
             raise BenchError(f"pack: {name} has no records in {store.root}; first: bench run")
-        outline = recorded.outline
-        return cls(recorded, outline, declared(outline, store), labs)
+        return cls(recorded, recorded.outline, declared(recorded.outline, store), labs)
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """A pack of which everything holds.
-
-        What is innermost is looked at first, so that a record that was edited is named.
-
-        Raises:
-            StoreError: it does not hold, or cannot be read.
-        """
+        """A pack of which everything holds; what is innermost is looked at first, so that a record
+        that was edited is named. Raises StoreError."""
         try:
             with zipfile.ZipFile(path) as archive:
                 if sum(one.file_size for one in archive.infolist()) > LARGEST:
@@ -102,20 +88,20 @@ class Pack:
             if recorded.plugins:  # files of the reader's machine, which would be run
                 raise ValueError("suite.json names plugins, which do not travel")
             trials = {one.key: one.labels for one in recorded.trials}
-            files = {Path(one).stem: one for one in members if one == _member(Path(one).stem)}
-            labs = {lab: _parsed(members[name], trials) for lab, name in files.items()}
-            known = json.loads(members["declared.json"])
-            declarations = [Declaration.model_validate(one) for one in known]
+            names = {Path(one).stem: one for one in members if one == _member(Path(one).stem)}
+            labs = {lab: _parsed(members[name], trials) for lab, name in names.items()}
+            known = map(Declaration.model_validate, json.loads(members["declared.json"]))
+            whole = cls(recorded, recorded.outline, [*known], labs)
             about = json.loads(unseal(members.pop("pack.json"), "pack.json"))
             for name in members.keys() | about["members"]:
                 if _sha256(members.get(name, b"")) != about["members"].get(name):
                     raise ValueError(f"{name} is not what its SHA-256 in pack.json says")
             check_file(path, PACK)
-            return cls(recorded, recorded.outline, declarations, labs)
         except OSError as error:
             raise StoreError(f"{path} cannot be read: {error.strerror}") from error
-        except _UNREADABLE as error:
+        except Exception as error:  # whatever strangers' archives lead to
             raise StoreError(f"{path} is no whole pack of bench pack: {error}") from error
+        return whole
 
     @property
     def name(self) -> str:
@@ -128,15 +114,6 @@ class Pack:
         labs = [self.labs[lab] for lab in sorted(self.labs, reverse=True)]
         return {key: row for lab in labs for key, row in lab.items()}
 
-    @property
-    def by_lab(self) -> dict[str, list[Record]]:
-        """All that each has found, under the suite's own names."""
-        names = {one.key: one.labels for one in self.outline.trials}
-        return {
-            lab: [row.model_copy(update={"labels": names[key]}) for key, (_, row) in rows.items()]
-            for lab, rows in self.labs.items()
-        }
-
     def about(self) -> dict[str, Any]:
         """What it holds and who made that, in a few numbers and words."""
         from reports.page.findings import provenance  # loads pandas
@@ -144,14 +121,13 @@ class Pack:
         records = [record for _, record in self.rows.values()]
         ended, made_by = Counter(one.status for one in records), provenance(records)
         costs = (one.costs for one in records if one.costs and one.costs.equal_to is None)
-        missing = len(self.outline.trials) - len(records)
         return {
             "suite": self.name,
-            "trials": {**dict(sorted(ended.items())), "missing": missing},
-            "hours": round(sum(one.total_s for one in costs) / 3600, 2),  # of trials, not bases
+            "trials": {**ended, "missing": len(self.outline.trials) - len(records)},
+            "hours": round(sum(one.total_s for one in costs) / 3600, 4),  # of trials, not bases
             "last_trial": max(made_by["ended"], default=""),
-            "labs": {lab: len(rows) for lab, rows in sorted(self.labs.items())},
-            "made_by": {one: sorted(made_by[one]) for one in sorted(made_by.keys() - {*_OF_ONE})},
+            "labs": {lab: len(self.labs[lab]) for lab in sorted(self.labs)},
+            "made_by": {one: sorted(made_by[one]) for one in sorted(made_by.keys() - _OF_ONE)},
         }
 
     def write(self, path: Path) -> None:
@@ -169,8 +145,10 @@ class Pack:
 
         def fill(whole: Path) -> None:
             with zipfile.ZipFile(whole, "w", zipfile.ZIP_LZMA) as archive:
-                sealed = seal_json(about, "pack.json")
-                for name, content in {"pack.json": sealed, **members}.items():
+                for name, content in {
+                    "pack.json": seal_json(about, "pack.json"),
+                    **members,
+                }.items():
                     info = zipfile.ZipInfo(name)  # of one date, whenever it is written
                     info.external_attr = 0o644 << 16
                     archive.writestr(info, content, zipfile.ZIP_LZMA)
@@ -180,10 +158,8 @@ class Pack:
     def unpack(self, store: Store) -> int:
         """Put it into a results folder, whose own records stay; returns how many were added.
 
-        Who has found what is kept beside, where there is more than one to be told apart.
-
-        Raises:
-            StoreError: another suite of that name was run there.
+        Who has found what is kept beside, where there is more than one to be told apart. Raises
+        StoreError where another suite of that name was run there.
         """
         here = recorded_suites(store).get(self.name)
         if here and (why := _unlike(here, self.recorded)):
@@ -200,7 +176,7 @@ class Pack:
         return _add(self.rows, store)
 
     def joined(self, other: Self) -> Self:
-        """With what others have found of the same suite. Raises BenchError: it is another suite, or
+        """With what others have found of the same suite. Raises BenchError where it is another, or
         one lab has two records of a trial."""
         if why := _unlike(self.recorded, other.recorded):
             raise BenchError(f"merge: these are not of one suite, {self.name}: {why}")
@@ -211,24 +187,22 @@ class Pack:
                 said = f"lab {lab} has two records of {len(twice)} trials, as of {min(twice)[:12]}"
                 raise BenchError(f"merge: {said}; name who made each: bench pack --lab NAME")
             labs[lab] = mine | rows
-        return replace(
-            max(self, other, key=lambda one: one.recorded.date),
-            declarations=_in_time([*self.declarations, *other.declarations]),
-            labs=labs,
-        )
-
-
-def opened(path: Path) -> Path:
-    """A pack as a results folder, which is gone when this process ends. Raises StoreError."""
-    pack, folder = Pack.read(path), Path(tempfile.mkdtemp(prefix="bench-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    pack.unpack(Store(folder / path.stem))
-    return folder / path.stem
+        latest = max(self, other, key=lambda one: one.recorded.date)
+        known = _in_time([*self.declarations, *other.declarations])
+        return replace(latest, declarations=known, labs=labs)
 
 
 def readable(results: Path) -> Path:
-    """The results folder that a verb reads, which may be given as a pack. Raises StoreError."""
-    return opened(results) if results.suffix == PACK else results
+    """The results folder that a verb reads; that of a pack is gone when this process ends.
+
+    Raises StoreError where the pack does not hold.
+    """
+    if results.suffix != PACK:
+        return results
+    pack, folder = Pack.read(results), Path(tempfile.mkdtemp(prefix="bench-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    pack.unpack(Store(folder / results.stem))
+    return folder / results.stem
 
 
 def _in_time(declarations: Sequence[Declaration]) -> list[Declaration]:
@@ -255,8 +229,7 @@ def _parsed(content: bytes, trials: Mapping[str, Labels]) -> Lab:
         key = found[1].decode() if found else "without a key"
         if key not in trials or key in rows:
             raise ValueError(f"record {key}: it is none of the suite's trials, or there twice")
-        of = trials[key]
-        name = f"record {key[:12]} ({of.brief} · base {of.base} · repeat {of.repeat})"
+        name = f"record {key[:12]} ({trials[key].whole})"
         record = parse_record(file, name, key)
         if (made := record.measurements) and record.metric.counts:
             for share in (made.pruned.top1, made.dense.top1):
@@ -271,16 +244,13 @@ def _unlike(one: Recorded, other: Recorded) -> str:
     """What differs between two suites of one name; empty where nothing does."""
     if changed := [line for line in one.suite.split("\n") if line not in other.suite.split("\n")]:
         return f"its file says something else ({changed[0].strip()})"
-    theirs = {trial.key for trial in other.trials}
-    apart = [trial.labels.brief for trial in one.trials if trial.key not in theirs]
-    if apart or len(theirs) != len(one.trials):
-        return f"{len(apart)} trials have other keys, of other code or data ({apart[:1]})"
-    return ""
+    keys, theirs = ({trial.key for trial in of.trials} for of in (one, other))
+    apart = len(keys - theirs) or len(theirs - keys)
+    return f"{apart} trials have other keys, of other code or data" if apart else ""
 
 
 def _add(rows: Lab, store: Store) -> int:
     """Put those into a folder that it lacks; returns how many."""
-    new = rows.keys() - store.record_keys()
-    if new:
+    if new := rows.keys() - store.record_keys():
         write_pack(store.root / "packs", ((key, rows[key][0]) for key in rows if key in new))
     return len(new)

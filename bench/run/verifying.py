@@ -25,27 +25,25 @@ from .preflight import preflight
 from .run import Run
 
 
-def differing(
+def run_again(
     pack: Pack, sample: int, seed: int, data_root: Path, plugins: Sequence[Path], console: Console
-) -> int:
-    """Run so many finished trials of a pack again, bases included, and say of each whether it has
-    measured the same; returns of how many not.
+) -> list[Both]:
+    """Run so many finished trials of a pack again, bases included: what it holds and what came.
 
-    Raises:
-        BenchError: data, weights or plugins are not at hand.
+    Raises BenchError where data, weights or plugins are not at hand.
     """
-    found = [record for _, record in pack.rows.values() if record.status == "done"]
     plan = make_plan(pack.outline.suite)
     trials = {one.key: one for one in plan.trials}
-    known = {one.key: one for one in found if one.key in trials}
-    if len(known) < len(found):
-        lost = f"{len(found) - len(known)} of {counted(len(found), 'finished trial')} cannot be run"
+    found = {key: record for key, (_, record) in pack.rows.items() if record.status == "done"}
+    known = sorted(found.keys() & trials.keys())
+    if lost := len(found) - len(known):
+        what = f"{lost} of {counted(len(found), 'finished trial')} cannot be run"
         why = "with the code of today they have other keys; check out the commit of the pack"
-        say(console, (f"{lost}: {why}", "yellow"))
-    chosen = [trials[key] for key in Random(seed).sample(sorted(known), min(sample, len(known)))]
-    if not chosen:
-        say(console, "no trial was run again")
-        return 0
+        say(console, (f"{what}: {why}", "yellow"))
+    keys = Random(seed).sample(known, min(sample, len(known)))
+    if not keys:
+        return []
+    chosen = [trials[key] for key in keys]
     with TemporaryDirectory() as folder, speaking_of(shared_metric(plan.suite)):
         store, workers = Store(Path(folder)), min(len(chosen), os.cpu_count() or 1)
         settings = Settings(store.root, data_root, plugins=tuple(plugins))
@@ -53,8 +51,5 @@ def differing(
         executor = make_executor("local", settings, workers, None)
         with RunLog(store, pack.name, Live(console)) as log, log.live:
             Run(chosen, store, executor, log).to_its_end()
-        made = store.records(known)
-    both = [Both(known[one.key], made[one.key], ("packed", "again")) for one in chosen]
-    for one in both:
-        say(console, ("different", "red") if one.differences else ("equal", "green"), f" {one}")
-    return sum(bool(one.differences) for one in both)
+        made = store.records(keys)
+    return [Both(found[key], made[key], ("packed", "again")) for key in keys]

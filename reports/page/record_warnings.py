@@ -49,7 +49,7 @@ def record_warnings(records: Sequence[Record]) -> Iterator[str]:
 def lab_warnings(labs: Mapping[str, Sequence[Record]]) -> Iterator[str]:
     """Which trials came out otherwise in another lab."""
     both = shared(labs)
-    if apart := [str(one) for one in both if one.differences]:
+    if apart := [str(one) for one in both if one.apart]:
         yield caution("records", "labs", apart, of=len(both))
 
 

@@ -1,8 +1,7 @@
 """A static site over suites: what each asked and found, and its report one click away."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,43 +12,29 @@ from suites.schema import AnySuite
 from ..formats import spanned
 from ..words import templates
 
-
-@dataclass(frozen=True)
-class Entry:
-    """A suite on the site, whose report lies in a folder of its name."""
-
-    suite: AnySuite
-    about: Mapping[str, Any]  # what a pack says of itself
+COLUMNS = ["suite", "recovery", "reference"]
 
 
-def site(entries: Sequence[Entry], root: Path) -> str:
-    """The first page, over what the reports in `root` have found."""
-    names = [one.suite.suite for one in entries]
-    columns = {
-        (name, at): cells for name in names for at, cells in _columns(root / name / "tables")
+def site(suites: Mapping[str, AnySuite], about: Mapping[str, Any], root: Path) -> str:
+    """The first page, over what the reports in `root` have found, each in a folder of its name.
+
+    `about` is what the pack of each suite says of itself.
+    """
+    files = ((name, root / name / "headline.json") for name in suites)
+    answers = {
+        name: json.loads(file.read_text("utf-8"))["answer"] for name, file in files if file.exists()
     }
-    methods = sorted({method for cells in columns.values() for method in cells})
-    answers = {name: _answers(root / name / "headline.json") for name in names}
+    found = [rows for name in suites for rows in _against_control(name, root / name / "tables")]
+    table = (
+        pd.concat(found).pivot(index="method", columns=COLUMNS, values="cell") if found else None
+    )
     page = templates(autoescape=True).get_template("site.html")
-    return page.render(entries=entries, columns=columns, methods=methods, answers=answers)
+    return page.render(suites=suites, about=about, answers=answers, table=table)
 
 
-def _answers(file: Path) -> list[str]:
-    """The sentences of a report, one a recovery; none of a fidelity suite's."""
-    return list(json.loads(file.read_text("utf-8"))["answer"]) if file.exists() else []
-
-
-def _columns(tables: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """By recovery, what each method came to: how far from the control, or how true its scores."""
+def _against_control(name: str, tables: Path) -> Iterator[pd.DataFrame]:
+    """How far each method lies from the control, with its interval; nothing of fidelity suites."""
     if (file := tables / "overall.csv").exists():
-        found = pd.read_csv(file)
-        for recovery, rows in found[found["family"] == "control"].groupby("recovery", sort=False):
-            of = rows.to_dict("records")
-            cells = {
-                str(row["method"]): spanned(row["mean"], row["joint_low"], row["joint_high"])
-                for row in of
-            }
-            yield str(recovery), cells | {str(of[0]["reference"]): "control"}
-    elif (file := tables / "methods.csv").exists():
-        means = pd.read_csv(file).groupby("method")["spearman"].mean().dropna()
-        yield "fidelity", {str(method): f"ρ {value:.2f}" for method, value in means.items()}
+        rows = pd.read_csv(file).query("family == 'control'")
+        cells = [*map(spanned, rows["mean"], rows["joint_low"], rows["joint_high"])]
+        yield rows[["method", "recovery", "reference"]].assign(suite=name, cell=cells)

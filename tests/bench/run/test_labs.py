@@ -132,7 +132,7 @@ def test_losses_may_be_off_by_rounding_and_accuracies_not(tmp_path: Path) -> Non
             update={"measurements": made.model_copy(update={"pruned": pruned, "latency": []})}
         )
         (both,) = shared({"a": [record], "b": [theirs]})
-        return both.differences
+        return both.apart
 
     assert other() == []
     assert other(loss=made.pruned.loss * (1 + 1e-8)) == []

@@ -55,7 +55,7 @@ def test_a_pack_says_what_it_holds(pack: Path) -> None:
     about = json.loads(packed.members(pack)["pack.json"])
     assert about["suite"] == "toy"
     assert about["trials"] == {"done": toy.TRIALS, "missing": 0}
-    assert about["hours"] == round(toy.TRIALS * 2 / 3600, 2)
+    assert about["hours"] == round(toy.TRIALS * 2 / 3600, 4)
     assert about["labs"] == {"mine": toy.TRIALS}
     assert about["last_trial"] == packed.DATE
     assert about["made_by"]["git_sha"] == ["0123abc"]
