@@ -116,7 +116,8 @@ class Labels(_Frozen):
     @property
     def whole(self) -> str:
         """The same with both."""
-        return f"{self.brief} · base {self.base} · repeat {self.repeat}"
+        repeat = "all repeats" if self.all_repeats else f"repeat {self.repeat}"
+        return f"{self.brief} · base {self.base} · {repeat}"
 
     @property
     def at(self) -> str:

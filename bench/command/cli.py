@@ -4,7 +4,7 @@ import gc
 import os
 import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
 from typing import Annotated
@@ -165,6 +165,8 @@ def status(chosen: _OneOrAll, watch: Annotated[bool, option("status.watch")] = F
     """Show how far a suite has come, and what has failed; without a name, all suites."""
     store = Store(chosen.results)
     if watch:
+        if replace(chosen, name="") != _OneOrAll(results=chosen.results):
+            raise typer.BadParameter("--watch takes a suite's name and --results, nothing else")
         from .watch import show_run
 
         show_run(console, store, chosen.suite().suite if Path(chosen.name).suffix else chosen.name)

@@ -84,5 +84,8 @@ def _show_record(console: Console, record: Record) -> None:
     if costs:
         before = f"seconds: score {costs.score_s:.3g}, phases {costs.phases_s:.3g}, then "
         say(console, f"{before}{costs.total_s:.3g} in all, {costs.recovery_s:.3g} in recovery")
+    if costs and costs.equal_to:
+        same = f"an equal network was recovered and tested by {costs.equal_to[:12]}"
+        say(console, f"{same}: accuracies and those seconds are its")
     if why:
         say(console, (f"{why.kind}: {why.message}", "red"), f"\n{why.traceback}")

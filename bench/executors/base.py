@@ -11,7 +11,7 @@ from ..steps.perform import Outcome, perform, start
 from ..steps.workspace import Settings
 from .local import Local
 from .ray import Ray
-from .slurm import Slurm
+from .slurm import Slurm, slurm_options
 
 
 class Executor(Protocol):
@@ -32,17 +32,11 @@ class Executor(Protocol):
 EXECUTORS = ("inline", "local", "ray", "slurm")
 
 
-def make_executor(
-    name: str,
-    settings: Settings,
-    workers: int,
-    timeout_s: float | None,
-    slurm: Sequence[str] = (),  # KEY=VALUE, of its worker jobs
-) -> Executor:
-    """The executor of that name.
+def check_executor(name: str, timeout_s: float | None, slurm: Sequence[str]) -> None:
+    """Look at what is asked of an executor, which takes no time and needs nothing installed.
 
-    Raises BenchError for an unknown name, a time-out where none can be enforced, options of another
-    executor, Ray or submitit not installed, and no GPU where one is asked for.
+    Raises BenchError for an unknown name, a time-out where none can be enforced, and options of
+    another executor or that Slurm does not know.
     """
     if name not in EXECUTORS:
         raise BenchError(f"--executor: {no_such('executor', name, EXECUTORS)}")
@@ -50,6 +44,20 @@ def make_executor(
         raise BenchError("--timeout: one process cannot stop itself; leave --executor inline out")
     if slurm and name != "slurm":
         raise BenchError(f"--slurm {slurm[0]} is for --executor slurm")
+    slurm_options(slurm)
+
+
+def make_executor(
+    name: str,
+    settings: Settings,
+    workers: int,
+    timeout_s: float | None,
+    slurm: Sequence[str] = (),  # KEY=VALUE, of its worker jobs
+) -> Executor:
+    """The executor of that name, as `check_executor` has passed it.
+
+    Raises BenchError where Ray or submitit is not installed, and for no GPU where one is asked for.
+    """
     if name == "inline":
         return Inline(settings)
     if name == "slurm":

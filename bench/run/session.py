@@ -17,7 +17,7 @@ from suites import Suite
 from suites.faults import SHOWN, no_such, printable
 
 from ..errors import BenchError, fault
-from ..executors import make_executor
+from ..executors import check_executor, make_executor
 from ..executors.local import visible_gpus
 from ..plan.jobs import Trial, TrialJob
 from ..plan.keeping import check_kept, keeping
@@ -67,6 +67,7 @@ def session(plan: Plan, request: Request, console: Console) -> int:
     device, there = request.settings.device, ("cpu", "cuda")
     if device not in there:
         raise BenchError(f"--device: {no_such('device', device, there)}")
+    check_executor(request.executor, request.timeout_s, request.slurm)
     if device == "cuda" and request.executor in ("inline", "local"):  # others have their own
         visible_gpus()
     part = plan.only(request.methods, request.repeats, request.trial)

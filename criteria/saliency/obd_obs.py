@@ -67,7 +67,8 @@ class COBS(OBS):
     """
 
     def member_scores(self, member: Member) -> Tensor:
-        both = vars(self.factors(member.name)).values()
+        found = self.factors(member.name)
+        both = (found.inputs, found.outputs)
         inputs, outputs = (inverse(one).diagonal(dim1=1, dim2=2) for one in both)
         costs = self.matrix(member.name).square() / (2 * outputs[:, :, None] * inputs[:, None])
         return member.view(self.layered(member.name, costs), bias=True).sum(1)

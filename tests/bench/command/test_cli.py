@@ -460,6 +460,9 @@ def test_a_finished_suite_has_nothing_to_do(bench: Command, finished: Path, tmp_
     assert "index.html" in done.out
     assert before == {path: path.stat().st_mtime_ns for path in (finished / "records").iterdir()}
     assert toy.trial_runs(finished) == sorted(toy.outcomes(finished))
+    for wrong in (["--executor", "bogus"], ["--slurm", "time=soon"], ["--slurm", "time=9"]):
+        done = bench("run", tmp_path / "toy.yaml", "--results", finished, *wrong)
+        assert (done.code, wrong[0] in done.err) == (2, True), done.err
 
 
 # --- the first second -----------------------------------------------------------------------------

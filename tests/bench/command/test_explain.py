@@ -14,7 +14,7 @@ from bench.plan.plan import make_plan
 from bench.store.store import Store
 from reports.records import content_key
 
-NAME = "vgg_small on digits · l1 · 50 % · none · base 0 · repeat 0"
+NAME = "vgg_small on digits · l1 · 50 % · none · base 0 · all repeats"
 
 
 @pytest.fixture
@@ -58,6 +58,18 @@ def test_a_trial_is_found_by_its_key_and_by_its_name(
     ):
         assert said in by_key.out
     assert "nowhere yet" not in by_key.out
+
+
+def test_what_is_taken_from_an_equal_network_is_said(
+    bench: Command, results: Path, key: str
+) -> None:
+    store, other = Store(results), "e" * 64
+    record = store.record(key)
+    assert record is not None
+    assert record.costs is not None
+    costs = record.costs.model_copy(update={"equal_to": other})
+    store.write_record(record.model_copy(update={"costs": costs}))
+    assert f"tested by {other[:12]}: accuracies" in bench("explain", key, "--results", results).out
 
 
 def test_what_several_names_have_lists_them_with_their_keys(

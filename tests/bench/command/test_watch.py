@@ -97,6 +97,9 @@ def test_another_suite_and_damage_are_told(bench: Command, results: Path) -> Non
     done = bench("status", "mine", "--watch", "--results", results)
     assert (done.code, done.out) == (2, "")
     assert "another: toy" in done.err
+    done = bench("status", "toy", "--watch", "--results", results, "--set", "bases=3")
+    assert (done.code, done.out) == (2, "")
+    assert "nothing else" in done.err
     write(results, ["no event"])
     done = bench("status", "--watch", "--results", results)
     assert done.code == 74
