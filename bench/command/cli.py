@@ -323,33 +323,22 @@ def pack(
     results folder into one file there, where every verb reads them as well."""
     if (out or lab) and (unpack or not what):
         raise typer.BadParameter("--out and --lab are of the file of a SUITE")
-    store = Store(results)
-    if not what:
-        _pack_folder(store, unpack=unpack)
-    elif unpack:
-        packed = Pack.read(Path(what))
-        with store.lock(), saying_damage(store, console):
-            added, there = packed.unpack(store), len(packed.rows)
-        said = f"{counted(added, 'record')} of {packed.name} put into {results}"
-        say(console, f"{said}; {there - added} were there and stay as they are")
-    else:
-        path = out or Path(f"{what}{PACK}")
-        if path.suffix != PACK:
-            raise typer.BadParameter(f"--out {path}: the name of a pack ends in {PACK}")
-        with saying_damage(store, console):
-            packed = Pack.of_results(store, what, lab or path.stem)
-        packed.write(path)
-        size = path.stat().st_size / 1e6
-        say(console, f"{counted(len(packed.rows), 'record')} of {what} in {path}, {size:.2g} MB")
-
-
-def _pack_folder(store: Store, *, unpack: bool) -> None:
-    """All records of a results folder into one file there, or out of it."""
-    if not store.record_keys():
-        raise BenchError(f"--results {store.root}: there are no records; make some with bench run")
+    store, path = Store(results), out or Path(f"{what}{PACK}")
+    if path.suffix != PACK:
+        raise typer.BadParameter(f"--out {path}: the name of a pack ends in {PACK}")
+    if not what and not store.record_keys():
+        raise BenchError(f"--results {results}: there are no records; make some with bench run")
     with store.lock(), saying_damage(store, console):
-        where = store.unpack() if unpack else store.pack()
-        say(console, f"{counted(len(store.record_keys()), 'record')} in {where}")
+        if not what:
+            where = store.unpack() if unpack else store.pack()
+            say(console, f"{counted(len(store.record_keys()), 'record')} in {where}")
+        elif unpack:
+            added = Pack.read(Path(what)).unpack(store)
+            say(console, f"{counted(added, 'record')} put into {results}; what was there stays")
+        else:
+            packed = Pack.of_results(store, what, lab or path.stem)
+            packed.write(path)
+            say(console, f"{counted(len(packed.rows), 'record')} of {what} in {path}")
 
 
 @app.command()
@@ -376,18 +365,17 @@ def verify(
     sample: Annotated[int, option("verify.sample")] = 5,
     seed: Annotated[int, option("verify.seed")] = 0,
     data_root: DataRoot = DATA,
-    plugin: Plugins = [],  # noqa: B006
 ) -> None:
     """Check a pack, and run some of its trials again from scratch: do they find the same?"""
     whole = Pack.read(pack)
-    records = counted(len(whole.rows), "record")
-    say(console, f"every digest and key of {records} of {whole.name} holds")
+    held = f"{counted(len(whole.rows), 'record')} of {whole.name}"
+    say(console, f"every digest and key of {held} holds")
 
-    from ..run.verifying import run_again
+    from ..run.session import run_again
+    from ..steps.workspace import Settings
 
-    load_plugins(plugin)
-    plugins = [path.resolve() for path in plugin]
-    both = run_again(whole, sample, seed, data_root.resolve(), plugins, console)
+    settings = Settings(Path(), data_root.resolve())
+    both = run_again(whole, sample, seed, settings, console)
     for one in both:
         say(console, ("different", "red") if one.apart else ("equal", "green"), f" {one}")
     say(console, f"{counted(len(both), 'trial')} run again")

@@ -1,9 +1,14 @@
 """`bench results`: a static site over packs and results folders."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from reports.page.site import site
+import pandas as pd
+
+from reports.formats import spanned
+from reports.words import templates
 
 from ..errors import BenchError
 from ..plan.outline import recorded_suites
@@ -12,23 +17,30 @@ from ..run.reporting import write_report
 from ..store.sealed import write_atomically
 from ..store.store import Store
 
+COLUMNS = ["suite", "recovery", "reference"]
+
 
 def write_site(places: Sequence[Path], out: Path) -> Path:
     """Write the report of every suite there, and a first page over them; returns its path.
 
-    Raises BenchError where two of them are of one suite, or there is none.
+    Raises BenchError where two of them are of one suite.
     """
-    packs: dict[str, Pack] = {}
+    shown, found = dict[str, Any](), [pd.DataFrame(columns=["family", "method", *COLUMNS, "cell"])]
     for place in places:
         store = Store(readable(place))
         for name in recorded_suites(store):
-            if name in packs:
+            if name in shown:
                 raise BenchError(f"{place}: there is a {name} already; bench merge joins packs")
-            packs[name] = Pack.of_results(store, name, place.stem)
-            write_report(packs[name].outline, store, out / name)
-    if not packs:
-        raise BenchError(f"{', '.join(map(str, places))}: no suite was run there")
-    suites = {name: one.outline.suite for name, one in packs.items()}
-    about = {name: one.about() for name, one in packs.items()}
-    write_atomically(out / "index.html", site(suites, about, out).encode())
+            pack = Pack.of_results(store, name, place.stem)
+            write_report(pack.outline, store, out / name)
+            shown[name] = pack.outline.suite, pack.about(), []
+            if (headline := out / name / "headline.json").exists():  # none of a fidelity suite
+                shown[name][-1].extend(json.loads(headline.read_text("utf-8"))["answer"])
+                rows = pd.read_csv(out / name / "tables" / "overall.csv")
+                cells = [*map(spanned, rows["mean"], rows["joint_low"], rows["joint_high"])]
+                found.append(rows.assign(suite=name, cell=cells))
+    table = pd.concat(found).query("family == 'control'")
+    table = table.pivot(index="method", columns=COLUMNS, values="cell").fillna("")
+    page = templates(autoescape=True).get_template("site.html").render(shown=shown, table=table)
+    write_atomically(out / "index.html", page.encode())
     return out / "index.html"

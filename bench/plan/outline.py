@@ -23,7 +23,7 @@ from ..store.sealed import file_sha256, read_json, set_aside, write_json
 from ..store.store import Store
 from .jobs import ENGINE_VERSION, Trial
 
-LABS = "labs"  # of a results folder: what each lab has found
+LABS = "labs"  # of a pack that is read: a results folder of each lab
 
 
 class RecordedTrial(BaseModel, frozen=True, extra="forbid"):
@@ -64,15 +64,9 @@ class Outline:
             if (record := known.get(trial.key)) is not None
         ]
 
-    def labs(self, store: Store, here: Sequence[Record]) -> dict[str, list[Record]]:
-        """The same by the labs that made them, where packs of several were put there.
-
-        What of the records `here` is no lab's was made `here`.
-        """
-        found = {one.name: self.records(Store(one)) for one in sorted(store.root.glob(f"{LABS}/*"))}
-        known = {record.to_json() for records in found.values() for record in records}
-        own = [one for one in here if one.to_json() not in known] if found else []
-        return found | ({"here": own} if own else {})
+    def labs(self, store: Store) -> dict[str, list[Record]]:
+        """The same of each lab, where a pack of several is read."""
+        return {one.name: self.records(Store(one)) for one in sorted(store.root.glob(f"{LABS}/*"))}
 
 
 class Recorded(BaseModel, frozen=True, extra="forbid"):

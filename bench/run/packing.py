@@ -53,27 +53,17 @@ class Pack:
 
     @classmethod
     def of_results(cls, store: Store, name: str, lab: str) -> Self:
-        """A suite of a results folder; what no lab is known to have found is this `lab`'s.
-
-        Raises BenchError where no suite of that name was run there, or it has no records.
-        """
+        """A suite of a results folder. Raises BenchError where it was not run there."""
         suites = recorded_suites(store)
         if name not in suites:
             raise BenchError(f"pack: {no_such(f'suite in {store.root}', name, suites)}")
         recorded = suites[name].model_copy(update={"plugins": ()})  # paths of this machine
-        keys = {one.key for one in recorded.trials}
-
-        def found(there: Store) -> Lab:
-            rows = reversed([*there.rows(keys)])  # of a key the first counts
-            return {record.key: (file, record) for file, record in rows}
-
-        labs = {one.name: found(Store(one)) for one in store.root.glob(f"{LABS}/*")}
-        known = {file for each in labs.values() for file, _ in each.values()}
-        if own := {key: row for key, row in found(store).items() if row[0] not in known}:
-            labs[slug(lab)] = labs.get(slug(lab), {}) | own
-        if not any(labs.values()):
+        rows = reversed([*store.rows({one.key for one in recorded.trials})])  # the first counts
+        found = {record.key: (file, record) for file, record in rows}
+        if not found:
             raise BenchError(f"pack: {name} has no records in {store.root}; first: bench run")
-        return cls(recorded, recorded.outline, declared(recorded.outline, store), labs)
+        outline = recorded.outline
+        return cls(recorded, outline, declared(outline, store), {slug(lab): found})
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -85,17 +75,15 @@ class Pack:
                     raise ValueError(f"it holds more than {LARGEST >> 30} GB")
                 members = {name: archive.read(name) for name in archive.namelist()}
             recorded = Recorded.model_validate_json(members["suite.json"])
-            if recorded.plugins:  # files of the reader's machine, which would be run
-                raise ValueError("suite.json names plugins, which do not travel")
+            recorded = recorded.model_copy(update={"plugins": ()})  # of a stranger: not to be run
             trials = {one.key: one.labels for one in recorded.trials}
             names = {Path(one).stem: one for one in members if one == _member(Path(one).stem)}
             labs = {lab: _parsed(members[name], trials) for lab, name in names.items()}
             known = map(Declaration.model_validate, json.loads(members["declared.json"]))
             whole = cls(recorded, recorded.outline, [*known], labs)
             about = json.loads(unseal(members.pop("pack.json"), "pack.json"))
-            for name in members.keys() | about["members"]:
-                if _sha256(members.get(name, b"")) != about["members"].get(name):
-                    raise ValueError(f"{name} is not what its SHA-256 in pack.json says")
+            for name in dict(about["members"].items() ^ _digests(members).items()):
+                raise ValueError(f"{name} is not what its SHA-256 in pack.json says")
             check_file(path, PACK)
         except OSError as error:
             raise StoreError(f"{path} cannot be read: {error.strerror}") from error
@@ -140,8 +128,7 @@ class Pack:
         for lab, rows in sorted(self.labs.items()):
             files = (rows[one.key][0] for one in self.recorded.trials if one.key in rows)
             members[_member(lab)] = b"".join(files)
-        digests = {name: _sha256(content) for name, content in members.items()}
-        about = json.dumps({**self.about(), "members": digests}, indent=1)
+        about = json.dumps({**self.about(), "members": _digests(members)}, indent=1)
 
         def fill(whole: Path) -> None:
             with zipfile.ZipFile(whole, "w", zipfile.ZIP_LZMA) as archive:
@@ -158,22 +145,21 @@ class Pack:
     def unpack(self, store: Store) -> int:
         """Put it into a results folder, whose own records stay; returns how many were added.
 
-        Who has found what is kept beside, where there is more than one to be told apart. Raises
-        StoreError where another suite of that name was run there.
+        Raises StoreError where another suite of that name was run there.
         """
         here = recorded_suites(store).get(self.name)
         if here and (why := _unlike(here, self.recorded)):
             raise StoreError(f"there is another {self.name} in {store.root}: {why}")
-        if len(self.labs) > 1 or store.record_keys():
-            for lab, rows in self.labs.items():
-                _add(rows, Store(store.path(LABS, lab)))
         if here is None:
             content = self.recorded.model_dump(mode="json")
             write_json(store.path("suites", self.name, ".json"), content)
         if known := _in_time([*declared(self.outline, store), *self.declarations]):
             content = {"declarations": [one.model_dump() for one in known]}
             write_json(store.path("declared", self.name, ".json"), content)
-        return _add(self.rows, store)
+        new = {key: row for key, row in self.rows.items() if key not in store.record_keys()}
+        if new:
+            write_pack(store.root / "packs", ((key, file) for key, (file, _) in new.items()))
+        return len(new)
 
     def joined(self, other: Self) -> Self:
         """With what others have found of the same suite. Raises BenchError where it is another, or
@@ -182,11 +168,10 @@ class Pack:
             raise BenchError(f"merge: these are not of one suite, {self.name}: {why}")
         labs = dict(self.labs)
         for lab, rows in other.labs.items():
-            mine = labs.get(lab, {})
-            if twice := [key for key in mine.keys() & rows.keys() if mine[key] != rows[key]]:
+            labs[lab] = rows | labs.get(lab, {})
+            if twice := [key for key in rows if labs[lab][key] != rows[key]]:
                 said = f"lab {lab} has two records of {len(twice)} trials, as of {min(twice)[:12]}"
                 raise BenchError(f"merge: {said}; name who made each: bench pack --lab NAME")
-            labs[lab] = mine | rows
         latest = max(self, other, key=lambda one: one.recorded.date)
         known = _in_time([*self.declarations, *other.declarations])
         return replace(latest, declarations=known, labs=labs)
@@ -201,8 +186,11 @@ def readable(results: Path) -> Path:
         return results
     pack, folder = Pack.read(results), Path(tempfile.mkdtemp(prefix="bench-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    pack.unpack(Store(folder / results.stem))
-    return folder / results.stem
+    store = Store(folder / results.stem)
+    pack.unpack(store)
+    for lab, rows in pack.labs.items() if len(pack.labs) > 1 else ():
+        replace(pack, labs={lab: rows}).unpack(Store(store.path(LABS, lab)))
+    return store.root
 
 
 def _in_time(declarations: Sequence[Declaration]) -> list[Declaration]:
@@ -214,8 +202,8 @@ def _member(lab: str) -> str:
     return f"records/{slug(lab)}.json"
 
 
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+def _digests(members: Mapping[str, bytes]) -> dict[str, str]:
+    return {name: hashlib.sha256(content).hexdigest() for name, content in members.items()}
 
 
 def _parsed(content: bytes, trials: Mapping[str, Labels]) -> Lab:
@@ -242,15 +230,10 @@ def _parsed(content: bytes, trials: Mapping[str, Labels]) -> Lab:
 
 def _unlike(one: Recorded, other: Recorded) -> str:
     """What differs between two suites of one name; empty where nothing does."""
-    if changed := [line for line in one.suite.split("\n") if line not in other.suite.split("\n")]:
-        return f"its file says something else ({changed[0].strip()})"
-    keys, theirs = ({trial.key for trial in of.trials} for of in (one, other))
-    apart = len(keys - theirs) or len(theirs - keys)
+    ours, theirs = (of.suite.split("\n") for of in (one, other))
+    if ours != theirs:
+        changed = [line for line in [*ours, *theirs] if (line in ours) != (line in theirs)]
+        return f"its file says something else ({(changed or ['its order'])[0].strip()})"
+    keys, others = ({trial.key for trial in of.trials} for of in (one, other))
+    apart = len(keys - others) or len(others - keys)
     return f"{apart} trials have other keys, of other code or data" if apart else ""
-
-
-def _add(rows: Lab, store: Store) -> int:
-    """Put those into a folder that it lacks; returns how many."""
-    if new := rows.keys() - store.record_keys():
-        write_pack(store.root / "packs", ((key, rows[key][0]) for key in rows if key in new))
-    return len(new)

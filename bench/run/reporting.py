@@ -51,7 +51,7 @@ def write_report(
                 plan.expected,
                 part,
                 declarations=declared(plan, store),
-                labs=plan.labs(store, found),
+                labs=plan.labs(store),
                 formats=wanted,
                 figures=figures or None,
                 paper=paper,
@@ -112,8 +112,7 @@ def _made_of(plan: Outline, store: Store, records: Sequence[Record]) -> str:
     import reports
 
     code = Path(reports.__file__).parent
-    labs = [one for each in plan.labs(store, records).values() for one in each]
-    parts = [plan.suite, *plan.expected, *declared(plan, store), *labs]
+    parts = [plan.suite, *plan.expected, *declared(plan, store)]
     said = [one.model_dump_json() for one in parts]
     return content_key([said, [one.to_json().decode() for one in records], file_digests(code)])
 

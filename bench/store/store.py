@@ -14,7 +14,6 @@ results/images             decoded images, and the SHA-256 of image files
 results/logs               what happened in each run, a line of JSON an event
 results/slurm              what worker jobs of Slurm have said, in the last run that had some
 results/suites             suites as they were run last: what their names mean to reports
-results/labs/NAME          the records of a lab, of packs that were put here: a folder such as this
 results/declared           what a suite's analysis rests on, from before its first trial
 results/damaged            what did not hold to its SHA-256, and a log of it
 results/mlflow.db          what the MLflow UI shows; rebuilt by `bench sync`

@@ -1,7 +1,7 @@
 """What several labs have found of the same trials, and what lies between them."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -9,8 +9,8 @@ import pandas as pd
 from ..formats import few
 from ..records import Record, frame
 
+_TIMED = {"latency", "undeployed", "budget_check"}
 _CLOSE = 1e-6  # relative: CPUs sum in other orders
-_TIMED = ("latency", "undeployed", "budget_check")
 
 
 class Both(NamedTuple):
@@ -22,13 +22,10 @@ class Both(NamedTuple):
 
     @property
     def apart(self) -> list[str]:
-        """`pruned.top1 0.52, 0.5`, of all that they have found otherwise; latency apart."""
-        left_out = {"measurements": set(_TIMED)}
-        kept = {"status", "measurements", "fidelity"}
-        mine, theirs = (
-            one.model_dump(include=kept, exclude=left_out) for one in (self.mine, self.theirs)
-        )
-        return [f"{name} {a}, {b}" for name, a, b in _apart(mine, theirs)]
+        """`pruned.top1 0.52, 0.5`, of all that they have found otherwise; times apart."""
+        mine, theirs = map(_found, (self.mine, self.theirs))
+        names = [one for one in {**mine, **theirs} if not _equal(mine.get(one), theirs.get(one))]
+        return [f"{name} {mine.get(name)}, {theirs.get(name)}" for name in names]
 
     def __str__(self) -> str:
         """Which trial, and what of it differs, with whose the two values are."""
@@ -54,14 +51,13 @@ def between_labs(labs: Mapping[str, Sequence[Record]], place: Sequence[str]) -> 
     return found.groupby([*place, "key"])["retained_top1"].var().groupby([*place]).mean() ** 0.5
 
 
-def _apart(mine: Any, theirs: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Dotted name, without its first part, and both values of whatever differs."""
-    if isinstance(mine, dict) and isinstance(theirs, dict):
-        for key in {**mine, **theirs}:
-            yield from _apart(mine.get(key), theirs.get(key), f"{name}.{key}")
-    elif isinstance(mine, list | tuple) and isinstance(theirs, list | tuple):
-        yield from _apart(dict(enumerate(mine)), dict(enumerate(theirs)), name)
-    elif not (isinstance(mine, float) and isinstance(theirs, float)):
-        yield from [(name[1:].partition(".")[2] or name[1:], mine, theirs)] * (mine != theirs)
-    elif not math.isclose(mine, theirs, rel_tol=_CLOSE):
-        yield name[1:].partition(".")[2], mine, theirs
+def _found(record: Record) -> dict[str, Any]:
+    """By dotted names."""
+    found = record.measurements or record.fidelity
+    whole = found.model_dump(exclude=_TIMED) if found else {}
+    return dict(pd.json_normalize(whole | {"status": record.status}).iloc[0])
+
+
+def _equal(mine: Any, theirs: Any) -> bool:
+    both_float = isinstance(mine, float) and isinstance(theirs, float)
+    return math.isclose(mine, theirs, rel_tol=_CLOSE) if both_float else mine == theirs

@@ -85,10 +85,6 @@ def test_a_differing_value_is_shown_and_kept(bench: Command, tmp_path: Path) -> 
     apart = 100 * (first.pruned.top1 - 0.25)
     assert float(re.split(r" *\| *", row)[-2]) == pytest.approx((apart**2 / 2 / 2) ** 0.5, rel=0.01)
 
-    assert bench("pack", "--unpack", "c.pack", "--results", "new").code == 0
-    assert bench("pack", "toy", "--results", "new", "--out", "again.pack").code == 0
-    assert Path("again.pack").read_bytes() == Path("c.pack").read_bytes()
-
 
 def test_one_lab_has_one_record_of_a_trial(bench: Command, tmp_path: Path) -> None:
     store = packed.results(tmp_path / "1")

@@ -87,8 +87,7 @@ def test_what_is_there_stays(bench: Command, pack: Path, tmp_path: Path) -> None
     half = packed.results(tmp_path / "half", lambda at: at < 5, more=1)
     before = files(half.root / "records")
     done = bench("pack", "--unpack", pack, "--results", half.root)
-    assert "15 records of toy put into" in done.out
-    assert "5 were there" in done.out
+    assert "15 records put into" in done.out
     assert files(half.root / "records") == before
     assert len(half.record_keys()) == toy.TRIALS
     whole = half.records(half.record_keys())
@@ -285,5 +284,4 @@ def test_plugins_do_not_travel(store: Store, tmp_path: Path) -> None:
         return no_more(suite, b'"plugins": []', b'"plugins": ["/x.py"]')
 
     packed.forge(path, tmp_path / "forged.pack", "suite.json", name_one)
-    with pytest.raises(StoreError, match="names plugins"):
-        Pack.read(tmp_path / "forged.pack")
+    assert Pack.read(tmp_path / "forged.pack").recorded.plugins == ()
