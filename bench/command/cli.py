@@ -324,8 +324,8 @@ def pack(
     if (out or lab) and (unpack or not what):
         raise typer.BadParameter("--out and --lab are of the file of a SUITE")
     store, path = Store(results), out or Path(f"{what}{PACK}")
-    if path.suffix != PACK:
-        raise typer.BadParameter(f"--out {path}: the name of a pack ends in {PACK}")
+    if out and out.suffix != PACK:
+        raise typer.BadParameter(f"--out {out}: the name of a pack ends in {PACK}")
     if not what and not store.record_keys():
         raise BenchError(f"--results {results}: there are no records; make some with bench run")
     with store.lock(), saying_damage(store, console):

@@ -23,7 +23,7 @@ COLUMNS = ["suite", "recovery", "reference"]
 def write_site(places: Sequence[Path], out: Path) -> Path:
     """Write the report of every suite there, and a first page over them; returns its path.
 
-    Raises BenchError where two of them are of one suite.
+    Raises BenchError where two of them are of one suite, or there is none.
     """
     shown, found = dict[str, Any](), [pd.DataFrame(columns=["family", "method", *COLUMNS, "cell"])]
     for place in places:
@@ -39,6 +39,8 @@ def write_site(places: Sequence[Path], out: Path) -> Path:
                 rows = pd.read_csv(out / name / "tables" / "overall.csv")
                 cells = [*map(spanned, rows["mean"], rows["joint_low"], rows["joint_high"])]
                 found.append(rows.assign(suite=name, cell=cells))
+    if not shown:
+        raise BenchError(f"{', '.join(map(str, places))}: no suite was run there")
     table = pd.concat(found).query("family == 'control'")
     table = table.pivot(index="method", columns=COLUMNS, values="cell").fillna("")
     page = templates(autoescape=True).get_template("site.html").render(shown=shown, table=table)
