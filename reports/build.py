@@ -1,7 +1,8 @@
 """One suite's report: a folder with page, figures and tables, made from records alone."""
 
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -30,6 +31,7 @@ def build_report(
     out: Path,
     *,
     declarations: Sequence[Declaration] = (),
+    labs: Mapping[str, Sequence[Record]] | None = None,
     formats: Collection[Format] = FORMATS,
     figures: Sequence[str] | None = None,
     paper: Sequence[str] = (),
@@ -46,6 +48,7 @@ def build_report(
         expected: the labels of every trial of the plan.
         out: the folder; made if need be.
         declarations: as `analyse` takes them.
+        labs: what each lab has found, where there are several; `records` are those that count.
         formats: `html` is the page; the others are those of the tables.
         figures: names of those to draw; default: all that the finished trials allow.
         paper: what a paper shows of a comparison, as `paper.choice.chosen` reads it; then that is
@@ -83,11 +86,12 @@ def build_report(
     page: Callable[..., str]
     if isinstance(suite, FidelitySuite):
         found = analyse_fidelity(suite, records, expected, declarations)
+        found = replace(found, labs=labs or {})
         drawings = gallery(found, out / "figures", figures)
         frames, tables = {"methods": found.methods, "trials": found.trials}, fidelity_tables(found)
         page = partial(render_fidelity, found)
     else:
-        results = analyse(suite, records, expected, declarations)
+        results = replace(analyse(suite, records, expected, declarations), labs=labs or {})
         drawings = gallery(results, out / "figures", figures)
         frames, tables = frames_of(results), typeset(results)
         page = partial(render, results)

@@ -114,6 +114,12 @@ class Labels(_Frozen):
         return f"{self.problem} · {self.method} · {self.at} · {self.recovery}"
 
     @property
+    def whole(self) -> str:
+        """The same with both."""
+        repeat = "all repeats" if self.all_repeats else f"repeat {self.repeat}"
+        return f"{self.brief} · base {self.base} · {repeat}"
+
+    @property
     def at(self) -> str:
         """The budget in words."""
         return budget_words(self.cost, self.budget)

@@ -16,11 +16,12 @@ from suites import FidelitySuite, Suite, SuiteError, library, load_suite, resolv
 from suites.files import read_yaml
 from suites.overrides import to_blame
 
-from ..errors import BenchError
+from ..errors import BenchError, fault
 from ..plan.outline import Outline, Recorded, recorded_suites
 from ..plan.plan import Plan, make_plan
 from ..plan.plugins import load_plugins, unknown_criteria
 from ..run.declaring import declared
+from ..run.packing import PACK, readable
 from ..store.store import Store
 from ..terminal import say
 from .until_decided import looks_asked
@@ -41,6 +42,7 @@ argument = partial(option, kind=typer.Argument)
 
 RESULTS, DATA = Path("results"), Path("data")
 Results = Annotated[Path, option("all.results")]
+ReadableResults = Annotated[Path, option("all.readable")]
 DataRoot = Annotated[Path, option("all.data_root")]
 Plugins = Annotated[list[Path], option("all.plugins")]
 Methods = Annotated[str, option("all.methods")]
@@ -57,6 +59,10 @@ class ChosenSuite:
     scale: Annotated[str, option("suite.scale")] = ""
     smoke: Annotated[bool, option("suite.smoke")] = False
     plugins: Plugins = field(default_factory=list)  # files with a user's criteria
+
+    def __post_init__(self) -> None:
+        if self.name.endswith(PACK):
+            raise BenchError(fault("only_read", given=self.name, instead="a suite"))
 
     def suite(self, *, has_run: bool = False) -> Suite | FidelitySuite:
         """The suite at its scale; of one that `has_run`, with the looks that it has declared."""
@@ -184,6 +190,23 @@ class ChosenSuite:
             known = tuple(one for one in known if one.is_file())
         given = {one.resolve() for one in self.plugins}
         return [*(one for one in known if one not in given), *self.plugins]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuiteToRead(ChosenSuite):
+    """One whose results are only read: a pack may stand for them, and for its suite's name."""
+
+    name: Annotated[str, argument("suite.readable")]
+    results: ReadableResults = RESULTS
+    pack: Path | None = field(init=False, default=None, compare=False)  # as it was given
+
+    def __post_init__(self) -> None:
+        pack = Path(self.name) if self.name.endswith(PACK) else self.results
+        if pack.suffix == PACK:
+            folder = readable(pack)
+            (only,) = recorded_suites(Store(folder))
+            name = only if self.name in ("", str(pack)) else self.name
+            vars(self).update(name=name, results=folder, pack=pack)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +19,7 @@ from suites.files import SuiteError
 from ..errors import SAID, BenchError, Interrupted, StoreError
 from ..plan.plugins import load_plugins
 from ..run.declaring import footing_of
+from ..run.packing import PACK, Pack, readable
 from ..run.reporting import finished, saying_damage, write_report
 from ..store.store import Store
 from ..terminal import console_for_people, plain, say
@@ -28,7 +30,9 @@ from .arguments import (
     DataRoot,
     Methods,
     Plugins,
+    ReadableResults,
     Results,
+    SuiteToRead,
     SuiteToRun,
     argument,
     names_in,
@@ -151,7 +155,7 @@ def run(
 
 
 @dataclass(frozen=True, kw_only=True)
-class _OneOrAll(ChosenSuite):
+class _OneOrAll(SuiteToRead):
     name: Annotated[str, argument("status.name")] = ""
 
 
@@ -178,14 +182,14 @@ def status(chosen: _OneOrAll, watch: Annotated[bool, option("status.watch")] = F
 
 @app.command()
 def explain(
-    trial: Annotated[list[str], argument("explain.trial")], results: Results = RESULTS
+    trial: Annotated[list[str], argument("explain.trial")], results: ReadableResults = RESULTS
 ) -> None:
     """Say what a trial is made of, what it took, what came of it, and how to run it alone."""
     from .explain import show_trial
 
-    store = Store(results)
+    store = Store(readable(results))
     with saying_damage(store, console):
-        show_trial(console, store, " ".join(trial))
+        show_trial(console, store, " ".join(trial), packed=results.suffix == PACK)
 
 
 @app.command()
@@ -199,7 +203,7 @@ def doctor(results: Results = RESULTS) -> None:
 @app.command()
 @takes_suite
 def report(
-    chosen: ChosenSuite,
+    chosen: SuiteToRead,
     out: Annotated[Path | None, option("report.out")] = None,
     format_: Annotated[str, option("report.format")] = "",
     figures: Annotated[str, option("report.figures")] = "",
@@ -214,6 +218,8 @@ def report(
     from ..tracking import sync as sync_records
 
     store, suite = Store(chosen.results), planned.suite
+    if out is None and chosen.pack:
+        out = chosen.pack.with_name(suite.suite) / ("paper" if paper else "")
     with saying_damage(store, console):
         records = finished(planned, store)
         only = (names_in(format_), names_in(figures))
@@ -234,7 +240,7 @@ def report(
 
 
 @dataclass(frozen=True, kw_only=True)
-class _SuiteOfMethods(ChosenSuite):
+class _SuiteOfMethods(SuiteToRead):
     name: Annotated[str, option("compare.name")]
 
 
@@ -266,7 +272,7 @@ def claims(
     """Hold what the papers claim against the records of their suites."""
     from .claims import show_claims
 
-    show_claims(console, results, out)
+    show_claims(console, [*map(readable, results)], out)
 
 
 @app.command()
@@ -307,15 +313,73 @@ def export(
 
 @app.command()
 def pack(
-    results: Results = RESULTS, unpack: Annotated[bool, option("pack.unpack")] = False
+    what: Annotated[str, argument("pack.what")] = "",
+    results: Results = RESULTS,
+    out: Annotated[Path | None, option("pack.out")] = None,
+    lab: Annotated[str, option("pack.lab")] = "",
+    unpack: Annotated[bool, option("pack.unpack")] = False,
 ) -> None:
-    """Put all records of a results folder into one file; every verb reads them there as well."""
-    store = Store(results)
-    if not store.record_keys():
+    """Put a suite that was run into one file that travels; without a suite, all records of a
+    results folder into one file there, where every verb reads them as well."""
+    if (out or lab) and (unpack or not what):
+        raise typer.BadParameter("--out and --lab are of the file of a SUITE")
+    store, path = Store(results), out or Path(f"{what}{PACK}")
+    if out and out.suffix != PACK:
+        raise typer.BadParameter(f"--out {out}: the name of a pack ends in {PACK}")
+    if not what and not store.record_keys():
         raise BenchError(f"--results {results}: there are no records; make some with bench run")
     with store.lock(), saying_damage(store, console):
-        where = store.unpack() if unpack else store.pack()
-        say(console, f"{counted(len(store.record_keys()), 'record')} in {where}")
+        if not what:
+            where = store.unpack() if unpack else store.pack()
+            say(console, f"{counted(len(store.record_keys()), 'record')} in {where}")
+        elif unpack:
+            added = Pack.read(Path(what)).unpack(store)
+            say(console, f"{counted(added, 'record')} put into {results}; what was there stays")
+        else:
+            packed = Pack.of_results(store, what, lab or path.stem)
+            packed.write(path)
+            say(console, f"{counted(len(packed.rows), 'record')} of {what} in {path}")
+
+
+@app.command()
+def merge(
+    packs: Annotated[list[Path], argument("merge.packs")],
+    out: Annotated[Path, option("merge.out")],
+) -> None:
+    """Join packs of one suite; what labs found differently of a trial is shown, and kept."""
+    from reports.analysis.labs import shared  # loads pandas
+
+    whole = reduce(Pack.joined, map(Pack.read, packs))
+    whole.write(out)
+    both = shared({lab: [record for _, record in whole.labs[lab].values()] for lab in whole.labs})
+    apart = [str(one) for one in both if one.apart]
+    for one in apart:
+        say(console, ("otherwise:", "yellow"), f" {one}")
+    kept = f"{counted(len(whole.rows), 'record')} of {whole.name} in {out}"
+    say(console, f"{kept}; {counted(len(both), 'trial')} run by several, {len(apart)} otherwise")
+
+
+@app.command()
+def verify(
+    pack: Annotated[Path, argument("verify.pack")],
+    sample: Annotated[int, option("verify.sample")] = 5,
+    seed: Annotated[int, option("verify.seed")] = 0,
+    data_root: DataRoot = DATA,
+) -> None:
+    """Check a pack, and run some of its trials again from scratch: do they find the same?"""
+    whole = Pack.read(pack)
+    held = f"{counted(len(whole.rows), 'record')} of {whole.name}"
+    say(console, f"every digest and key of {held} holds")
+
+    from ..run.session import run_again
+    from ..steps.workspace import Settings
+
+    settings = Settings(Path(), data_root.resolve())
+    both = run_again(whole, sample, seed, settings, console)
+    for one in both:
+        say(console, ("different", "red") if one.apart else ("equal", "green"), f" {one}")
+    say(console, f"{counted(len(both), 'trial')} run again")
+    raise typer.Exit(any(one.apart for one in both))
 
 
 @app.command()

@@ -8,7 +8,7 @@ import yaml
 from rich.console import Console
 
 from criteria import CriteriaError
-from reports.records import Labels, Record
+from reports.records import Record
 
 from ..errors import BenchError
 from ..plan.jobs import Job
@@ -19,18 +19,19 @@ from ..store.store import Store
 from ..terminal import print_table, say
 
 
-def show_trial(console: Console, store: Store, wanted: str) -> None:
+def show_trial(console: Console, store: Store, wanted: str, *, packed: bool) -> None:
     """Tell of the trial whose key begins so, or whose name in a suite that was run has these words.
 
+    What is `packed` was made elsewhere: nothing that it stands on is here.
     Raises BenchError where there is no such trial, or there are several.
     """
     suites = recorded_suites(store)
     known = {trial.key: (name, trial.labels) for name in suites for trial in suites[name].trials}
     found = [key for key in known.keys() | store.record_keys() if key.startswith(wanted)]
     if not found:
-        found = [key for key, (_, of) in known.items() if _words(wanted) <= _words(_name(of))]
+        found = [key for key, (_, of) in known.items() if _words(wanted) <= _words(of.whole)]
     if len(found) != 1:
-        some = [f"\n{key[:12]}  {_name(known[key][1])}" for key in found[:20] if key in known]
+        some = [f"\n{key[:12]}  {known[key][1].whole}" for key in found[:20] if key in known]
         said = f"{len(found)} trials in {store.root} have this in key or name: {wanted}"
         raise BenchError("".join([said, *some]))
     key, record = found[0], store.record(found[0])
@@ -43,9 +44,11 @@ def show_trial(console: Console, store: Store, wanted: str) -> None:
             job = next((one for one in trials if one.key == key), None)
     if labels is None or not (of := record or job):
         raise BenchError(f"{key}: not run, and with the code of today this trial has another key")
-    say(console, (_name(labels), "bold"), f", of {labels.suite}")
+    say(console, (labels.whole, "bold"), f", of {labels.suite}")
     say(console, f"{key} stands for\n{yaml.safe_dump(of.identity, sort_keys=False)}")
     _show_record(console, record) if record else say(console, "not run yet")
+    if packed:
+        return
     if job is None:
         say(console, f"As it was, no suite here plans it: bench run FILE --trial {key[:12]}")
         return
@@ -64,11 +67,6 @@ def show_trial(console: Console, store: Store, wanted: str) -> None:
         file = store.record_path(key)
         unpacked = "" if file.exists() else "bench pack --unpack has been run and "
         say(console, f"which runs it again once {unpacked}{file} is taken away")
-
-
-def _name(of: Labels) -> str:
-    repeat = "all repeats" if of.all_repeats else f"repeat {of.repeat}"
-    return f"{of.brief} · base {of.base} · {repeat}"
 
 
 def _words(text: str) -> set[str]:

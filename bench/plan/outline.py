@@ -23,6 +23,8 @@ from ..store.sealed import file_sha256, read_json, set_aside, write_json
 from ..store.store import Store
 from .jobs import ENGINE_VERSION, Trial
 
+LABS = "labs"  # of a pack that is read: a results folder of each lab
+
 
 class RecordedTrial(BaseModel, frozen=True, extra="forbid"):
     """The name of a trial and the key of its record."""
@@ -61,6 +63,10 @@ class Outline:
             for trial in self.trials
             if (record := known.get(trial.key)) is not None
         ]
+
+    def labs(self, store: Store) -> dict[str, list[Record]]:
+        """The same of each lab, where a pack of several is read."""
+        return {one.name: self.records(Store(one)) for one in sorted(store.root.glob(f"{LABS}/*"))}
 
 
 class Recorded(BaseModel, frozen=True, extra="forbid"):

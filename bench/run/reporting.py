@@ -51,6 +51,7 @@ def write_report(
                 plan.expected,
                 part,
                 declarations=declared(plan, store),
+                labs=plan.labs(store),
                 formats=wanted,
                 figures=figures or None,
                 paper=paper,

@@ -1,4 +1,4 @@
-"""One `bench run`: lock the results, check the inputs, run, log, report."""
+"""One `bench run`: lock the results, check the inputs, run, log, report; and a sample of a pack."""
 
 import os
 import re
@@ -6,9 +6,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
+from reports.analysis.labs import Both
 from reports.declared import REHEARSED
 from reports.formats import counted
 from reports.metric import speaking_of
@@ -22,7 +26,7 @@ from ..executors.local import visible_gpus
 from ..plan.jobs import Trial, TrialJob
 from ..plan.keeping import check_kept, keeping
 from ..plan.outline import record_suite
-from ..plan.plan import Plan
+from ..plan.plan import Plan, make_plan
 from ..plan.refusals import shared_metric
 from ..steps.workspace import Settings
 from ..store.provenance import environment
@@ -34,6 +38,7 @@ from ..tracking.summaries import conclude
 from .declaring import declare
 from .live import Live
 from .log import RunLog
+from .packing import Pack
 from .preflight import Examined, inspect_bases, preflight
 from .reporting import reasons, report_holds, saying_damage, write_own_report
 from .run import Run
@@ -220,3 +225,28 @@ def _shard(text: str) -> tuple[int, int]:
         given = printable(text, SHOWN)
         raise BenchError(f"--shard {given}: expected I/N with I from 0 (bases) to N, as in 3/64")
     return index, count
+
+
+def run_again(
+    pack: Pack, sample: int, seed: int, settings: Settings, console: Console
+) -> list[Both]:
+    """Run so many finished trials of a pack again from scratch, drawn by a seed: what the pack
+    holds of each, and what came. Raises BenchError where data or weights are not at hand."""
+    trials = {one.key: one for one in make_plan(pack.outline.suite).trials}
+    found = {key: record for key, (_, record) in pack.rows.items() if record.status == "done"}
+    known = sorted(found.keys() & trials.keys())
+    if lost := len(found) - len(known):
+        what = f"{lost} of {counted(len(found), 'finished trial')} cannot be run"
+        why = "with the code of today they have other keys; check out the commit of the pack"
+        say(console, (f"{what}: {why}", "yellow"))
+    keys = Random(seed).sample(known, min(sample, len(known)))
+    chosen = [trials[key] for key in keys]
+    with TemporaryDirectory() as folder, speaking_of(shared_metric(pack.outline.suite)):
+        store = Store(Path(folder))
+        settings = replace(settings, results=store.root)
+        preflight(chosen, settings)
+        executor = make_executor("local", settings, os.cpu_count() or 1, None)
+        with RunLog(store, pack.name, Live(console)) as log, log.live:
+            Run(chosen, store, executor, log).to_its_end()
+        made = store.records(keys)
+    return [Both(found[key], made[key], ("packed", "again")) for key in keys]

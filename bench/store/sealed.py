@@ -95,14 +95,15 @@ def write_sealed(path: Path, content: bytes) -> None:
     write_atomically(path, seal(content, sealed_name(path)))
 
 
-def write_large(path: Path, fill: Callable[[Path], None]) -> None:
+def write_large(path: Path, fill: Callable[[Path], None], name: str = "") -> None:
     """Let `fill` write a large file of that name elsewhere, then seal it and put it in its place.
 
-    Of two processes that write it at once, one whole file is left. Raises StoreError.
+    `name` is what it is sealed under; default: its own. Of two processes that write it at once, one
+    whole file is left. Raises StoreError.
     """
     with _put_in_place(path) as whole:
         fill(whole)
-        seal_file(whole, sealed_name(path))
+        seal_file(whole, name or sealed_name(path))
 
 
 def read_sealed(path: Path) -> bytes | None:

@@ -63,7 +63,8 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
         if self.root.exists() and not self.root.is_dir():
-            raise StoreError(f"--results {root} is a file; give a folder")
+            given = f"--results {root}"
+            raise StoreError(fault("only_read", given=given, instead="a folder"))
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -124,7 +125,7 @@ class Store:
         wanted, found = set(keys), dict[str, Record]()
         while True:
             packs = self._packs()
-            for _, record in self._rows(wanted - found.keys()):
+            for _, record in self.rows(wanted - found.keys()):
                 found.setdefault(record.key, record)
             if packs == self._packs():  # else records may have moved from file to pack, or back
                 return found
@@ -153,7 +154,7 @@ class Store:
         files, packs = self._files(), self._packs()
         if packs and not files and len(packs) == 1:
             return packs[0]
-        rows = ((record.key, content) for content, record in self._rows(self.record_keys()))
+        rows = ((record.key, content) for content, record in self.rows(self.record_keys()))
         new = write_pack(self.root / "packs", rows)
         for old in (*map(self.record_path, files), *packs):
             old.unlink(missing_ok=True)
@@ -162,7 +163,7 @@ class Store:
     def unpack(self) -> Path:
         """Give packed records their own files again, byte for byte; else as `pack`."""
         packs, packed = self._packs(), self.record_keys() - self._files()
-        for content, record in self._rows(packed):
+        for content, record in self.rows(packed):
             if not (path := self.record_path(record.key)).exists():
                 write_atomically(path, content)
         for old in packs:
@@ -176,7 +177,7 @@ class Store:
     def _packs(self) -> list[Path]:
         return sorted(one for one in self.root.glob("packs/*.sqlite") if one.is_file())
 
-    def _rows(self, keys: set[str]) -> Iterator[tuple[bytes, Record]]:
+    def rows(self, keys: set[str]) -> Iterator[tuple[bytes, Record]]:
         """File and record of these keys; where a key has several, first the one that counts."""
         for key in self._files() & keys if len(keys) > 1 else keys:
             path = self.record_path(key)

@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import pandas as pd
@@ -27,6 +27,8 @@ class Analysed:
     expected: Sequence[Labels]  # of a suite with looks, those that it needs
     ignored: int  # records that the plan does not hold
     footing: Footing  # what was declared, what differs, whether the plan is complete
+    # What each lab has found, where there are several
+    labs: Mapping[str, Sequence[Record]] = field(default_factory=dict, kw_only=True)
 
     @cached_property
     def problems(self) -> list[str]:

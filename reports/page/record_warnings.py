@@ -3,9 +3,10 @@ were made.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ..analysis.labs import shared
 from ..formats import counted
 from ..metric import spoken
 from ..records import Labels, Record
@@ -43,6 +44,13 @@ def record_warnings(records: Sequence[Record]) -> Iterator[str]:
         yield caution("methods", "constant", who=who)
     for names in twins(records):
         yield caution("methods", "twins", names=names)
+
+
+def lab_warnings(labs: Mapping[str, Sequence[Record]]) -> Iterator[str]:
+    """Which trials came out otherwise in another lab."""
+    both = shared(labs)
+    if apart := [str(one) for one in both if one.apart]:
+        yield caution("records", "labs", apart, of=len(both))
 
 
 def _constant(records: Sequence[Record]) -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from ..analysis.deployed import LABELS, NUMBERS, deployed
+from ..analysis.labs import between_labs
 from ..analysis.published import AGREE, BEYOND, DIFFER, UNKNOWN
 from ..analysis.results import Results
 from ..formats import Cell, Table, after, capital, in_order, number, signed, whole
@@ -21,6 +22,7 @@ from .method_tables import (
     standing_table,
 )
 
+PLACE = ["recovery", "method"]
 # Of `Results`, beside the page as CSV.
 FRAMES = (
     *("trials", "cells", "changes", "paired", "overall", "by_factor", "equal_cost"),
@@ -61,13 +63,13 @@ def deployed_table(results: Results) -> Table | None:
 
 def noise_table(results: Results) -> Table:
     """Sources of noise."""
-    columns = ["base_sd", "repeat_sd", "aa_sd"]
-    means = results.noise.groupby(["recovery", "method"])[columns].mean().to_dict("index")
+    means = results.noise.groupby(PLACE)[["base_sd", "repeat_sd", "aa_sd"]].mean()
+    if results.labs:
+        means["lab_sd"] = between_labs(results.labs, PLACE)
     rows = []
     for place in product(results.recoveries, results.suite.method_names):
-        if place in means:
-            numbers = (number(means[place][one]) for one in columns)
-            rows.append([*map(Cell, place), *numbers])
+        if place in means.index:
+            rows.append([*map(Cell, place), *map(number, means.loc[[place]].to_numpy()[0])])
     return captioned("noise", "", results, rows)
 
 

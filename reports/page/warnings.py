@@ -22,7 +22,7 @@ from ..records import WORDS, budget_words
 from ..statistics import FEWEST_BASES
 from . import latency
 from .captions import caution
-from .record_warnings import missing_warnings, record_warnings
+from .record_warnings import lab_warnings, missing_warnings, record_warnings
 from .tables import summary
 from .wording import halved
 
@@ -55,6 +55,7 @@ def warnings(results: Results) -> Iterator[str]:
         weak = {"bases": results.suite.bases, "advice": power.advice(results.layout)[:1]}
         yield caution("bases", "weak", detects=leading.detects, **weak)
     yield from record_warnings(results.records)
+    yield from lab_warnings(results.labs)
     enough = results.paired["n_bases"].fillna(0) >= FEWEST_BASES
     if n := (enough & results.paired["low"].isna()).sum():
         yield caution("bases", "flat", n=n)
