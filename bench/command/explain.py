@@ -45,8 +45,8 @@ def show_trial(console: Console, store: Store, wanted: str, *, packed: bool) -> 
     if labels is None or not (of := record or job):
         raise BenchError(f"{key}: not run, and with the code of today this trial has another key")
     say(console, (labels.whole, "bold"), f", of {labels.suite}")
-    say(console, f"{key} stands for\n{yaml.safe_dump(of.identity, sort_keys=False)}")
     _show_record(console, record) if record else say(console, "not run yet")
+    say(console, f"{key} stands for\n{yaml.safe_dump(of.identity, sort_keys=False)}")
     if packed:
         return
     if job is None:
@@ -62,8 +62,9 @@ def show_trial(console: Console, store: Store, wanted: str, *, packed: bool) -> 
     print_table(console, ("stands on", "key", "in"), rows)
     plugins = [f"--plugin={one}" for one in suites[suite].plugins]
     command = ["bench", "run", suite, *plugins, f"--trial={key[:12]}", f"--results={store.root}"]
-    say(console, ("alone: ", "bold"), shlex.join([*command, *["--retry-failed"] * bool(record)]))
-    if record and record.status != "failed":
+    failed = record is not None and record.status == "failed"
+    say(console, ("alone: ", "bold"), shlex.join([*command, *["--retry-failed"] * failed]))
+    if record and not failed:
         file = store.record_path(key)
         unpacked = "" if file.exists() else "bench pack --unpack has been run and "
         say(console, f"which runs it again once {unpacked}{file} is taken away")

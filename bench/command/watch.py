@@ -30,7 +30,13 @@ def show_run(console: Console, store: Store, suite: str = "") -> None:
                         raise BenchError(f"the run under way is another: {log.stem[:-17]}")
                     return _follow(console, store, log, holder)
             time.sleep(1)  # it begins
-        say(console, f"No run is under way in {store.root}; bench status tells of those that were.")
+        said = f"No run is under way in {store.root}; bench status tells of those that were."
+        logs = sorted(store.root.glob("logs/*"), key=lambda one: one.stat().st_mtime)
+        if logs and '"event": "run ended"' not in logs[-1].read_text()[-10_000:]:
+            said += (
+                f" {logs[-1].stem[:-17]} died in its last run: the same command goes on from there."
+            )
+        say(console, said)
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(f"the run's log is damaged ({error!r}); bench status SUITE") from error
     except KeyboardInterrupt:

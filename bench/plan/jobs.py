@@ -379,7 +379,7 @@ class TrialJob(_Job):
         return {"base": self.at.base.identity} | drawn | self._made(*self._aside, "budget")
 
     def __str__(self) -> str:
-        return self.labels.brief
+        return self.labels.whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -408,7 +408,7 @@ class FidelityJob(_ByCriterion):
         return {"schema": SCHEMA_VERSION} | self.at.identity | made | self.oracle.identity
 
     def __str__(self) -> str:
-        return self.labels.brief
+        return self.labels.whole
 
 
 Trial = TrialJob | FidelityJob

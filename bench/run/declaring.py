@@ -3,6 +3,7 @@
 `results/declared/SUITE.json` holds it first, and behind it what later runs have changed.
 """
 
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -52,7 +53,7 @@ def declare(
         path = store.path("declared", plan.suite.suite, ".json")
         write_json(path, {"declarations": [one.model_dump() for one in known]})
         if known == [latest]:
-            where = path.relative_to(store.root.parent)
+            where = os.path.relpath(path)
             say(console, f"declared: {words(design)} ({where})")
     for one in footing_of(plan, store, records).exploratory:
         say(console, ("not as declared:", "yellow"), f" {one}")

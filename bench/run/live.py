@@ -51,12 +51,16 @@ class Live(progress.Progress):
             _Pace(),
             console=console,
             speed_estimate_period=1e7,
+            transient=not console.is_terminal,
             get_time=lambda: time.time() if self._at is None else self._at,
         )
 
     def get_renderables(self) -> Iterable[RenderableType]:
+        """Asked for ten times a second, also where nothing is drawn."""
         if self._kinds:
             yield Text(self._head())
+        if self._said[1]:  # all jobs are known
+            self._say()
         yield from super().get_renderables()
         for key, at in list(self._since.items()):  # a copy: another thread draws
             now = f"{self._for(at)} {self._names.get(key)}"
@@ -98,11 +102,13 @@ class Live(progress.Progress):
             if told.get("value") is not None:
                 self._of = told["of"]
                 self._values.setdefault(told["method"], []).append(told["value"])
-        if self._kinds and not self.console.is_terminal:
+        if self._kinds:
             self._say()
         self._at = None
 
     def _say(self) -> None:
+        if self.console.is_terminal:
+            return
         done = sum(one.completed for one in self.tasks)
         tenth, now = int(10 * done / sum(one.total or 0 for one in self.tasks)), self.get_time()
         if tenth != self._said[0] or now - self._said[1] >= SILENT_S:

@@ -72,7 +72,7 @@ class RunLog:
 
     def recorded(self, record: Record) -> None:
         of, found = record.labels, record.measurements
-        named = {"key": record.key, "name": of.brief, "method": of.method, "status": record.status}
+        named = {"key": record.key, "name": of.whole, "method": of.method, "status": record.status}
         value = found and record.metric.scale * found.pruned.top1
         came = {"value": value, "of": record.metric.axis}  # of what it is, with its unit
         self.tell("record written", **named, **came, failure=record.failure)

@@ -1,24 +1,6 @@
 """The results folder: content-hashed names, one writer at a time, and every file checked.
 
-results/records/KEY.json   the truth: one file a finished or failed trial
-results/packs              the same, many in one file; where both have one, the file counts
-results/bases|scores|paths shared work, by content hash; safe to delete, remade when needed
-results/timings            how long networks take, once for equal shapes; likewise
-results/tables             how long single layers take, for budgets of latency; likewise
-results/oracle             true loss changes of single units, of fidelity suites
-results/checkpoints        where a training stands; gone when its job is done
-results/networks/KEY       the pruned network of a trial, where it was kept: bench.load reads it
-results/sizes              MACs and widths of networks, by the code that builds them, for plans
-results/layouts            which memory format networks are faster in, on each device; likewise
-results/images             decoded images, and the SHA-256 of image files
-results/logs               what happened in each run, a line of JSON an event
-results/slurm              what worker jobs of Slurm have said, in the last run that had some
-results/suites             suites as they were run last: what their names mean to reports
-results/declared           what a suite's analysis rests on, from before its first trial
-results/damaged            what did not hold to its SHA-256, and a log of it
-results/mlflow.db          what the MLflow UI shows; rebuilt by `bench sync`
-results/reports/SUITE      figures, tables, page; SUITE.json says what they were made of
-results/.lock, .holder     held by the run that is working here
+docs/suites.md lists what lies where.
 """
 
 import os

@@ -94,8 +94,9 @@ def board(results: Results) -> Board:
     several = suite.bases >= FEWEST_BASES
     spans = f"Line: {level} interval over bases; arrow: it goes on. " if several else ""
     told = concludes(results, results.problems)
-    filled = f"filled: shown to differ from {suite.analysis.control}"
-    legend = spans + capital(filled if told else "nothing is concluded, and no mark is filled")
+    filled = f"filled: {suite.analysis.control}, and what is shown to differ from it"
+    nothing = "nothing is concluded: the control alone is filled"
+    legend = spans + capital(filled if told else nothing)
     return Board(metric.change, legend, heads, costs, switches, views)
 
 

@@ -31,15 +31,13 @@ def missing_warnings(records: Sequence[Record], expected: int, ignored: int) -> 
 def record_warnings(records: Sequence[Record]) -> Iterator[str]:
     """What differs between records that should not, and bases that are hardly trained."""
     yield from differences(records)
-    dense, metric = dict[tuple[str, int], float](), spoken()
+    dense, metric = dict[str, dict[int, float]](), spoken()
     for record in records:
         measured = record.measurements or record.fidelity
-        if measured is not None:
-            place = (record.labels.problem, record.labels.base)
-            dense.setdefault(place, metric.scale * measured.dense.top1)
-    for (problem, base), top1 in sorted(dense.items()):
-        if top1 < metric.poor:
-            yield caution("bases", "poor", problem=problem, base=base, top1=top1)
+        if measured is not None and (top1 := metric.scale * measured.dense.top1) < metric.poor:
+            dense.setdefault(record.labels.problem, {})[record.labels.base] = top1
+    for problem, bases in sorted(dense.items()):
+        yield caution("bases", "poor", problem=problem, bases=bases, limit=metric.poor)
     if who := list(_constant(records)):
         yield caution("methods", "constant", who=who)
     for names in twins(records):

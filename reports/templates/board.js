@@ -201,7 +201,7 @@ function rowPicture(marks, [low, high], lines, small = false) {
     if (!small && mark[LOW] !== null && mark[HIGH] > low) {
       picture.append(make("line", { x1: place(mark[LOW]), x2: place(mark[HIGH]), y1: ROW / 2, y2: ROW / 2, class: `span ${tone}` }));
     }
-    if (!small && mark[HIGH] > high) { // an interval that goes on
+    if (!small && mark[HIGH] !== null && mark[HIGH] > high) { // an interval that goes on
       const right = make("svg", { x: "100%", overflow: "visible" });
       right.append(make("path", { d: `M -2 ${ROW / 2} l -8 -5 v 10 z`, class: `end ${tone}` }));
       picture.append(right);

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import io
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ def test_a_first_run_declares_and_a_resumed_one_leaves_it_as_it_is(store: Store)
     plan = plan_of()
     assert said_of(plan, store) == (
         "declared: control l1, level 0.05, ROPE ± 0.2 points, 3 methods, 1 problem, 1 base "
-        "(results/declared/toy.json)\n"
+        f"({os.path.relpath(store.root / 'declared/toy.json')})\n"
     )
     (first,) = declared(plan, store)
     assert (first.finished, first.trials) == (0, 3)

@@ -114,6 +114,18 @@ def test_half_a_minute_is_told_also_where_little_is_done() -> None:
     assert [line[:7] for line in lines] == ["0:00:00", "0:00:40"]
 
 
+def test_half_a_minute_is_told_also_where_nothing_ends() -> None:
+    live = Live(Console(file=io.StringIO(), width=200))
+    live.take(told(0, "jobs planned", slots=2, jobs={"trials": 9}))  # long ago
+    with live:
+        for _ in range(5):
+            live.refresh()  # as a thread does, ten times a second
+    assert isinstance(live.console.file, io.StringIO)
+    first, second = live.console.file.getvalue().rstrip().splitlines()
+    assert first.endswith("trials 0/9")
+    assert second.endswith("trials 0/9")
+
+
 def test_the_command_tells_a_pipe_how_far_it_is(session: Path, tmp_path: Path) -> None:
     results = toy.prepared(session, tmp_path / "results")
     suite = toy.write_suite(tmp_path, methods=["l1"], recoveries=["none"])
