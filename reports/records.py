@@ -312,6 +312,13 @@ class Fidelity(_Frozen):
     spanned: list[str]  # roots of groups that a layer norm spans: zeroing them is not removing them
     whole: dict[str, str] = Field(default={}, exclude=True)  # of records from before 30 November
 
+    @model_validator(mode="after")
+    def _an_entry_a_unit(self) -> Fidelity:
+        lists = (self.group, self.unit, self.change, *self.halves, self.score)
+        if len(set(map(len, lists))) > 1 or not {*self.group} <= {*range(len(self.roots))}:
+            raise ValueError("its lists are not of the same units")
+        return self
+
 
 class Costs(_Frozen):
     """Seconds and bytes: all that may differ between two runs of one trial."""

@@ -159,6 +159,15 @@ def check_store(folder: Path, found: list[Any]) -> None:
     assert connection.without_password("http://me:secret@[/nope]") == "http://[/nope]"
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("score", [1.0]), ("unit", [0, 1, 2]), ("halves", [[0.1], [0.1, 0.2]]), ("group", [0, 7])],
+)
+def test_probes_of_other_units_than_their_scores_are_no_record(name: str, value: object) -> None:
+    with pytest.raises(ValueError, match="not of the same units"):
+        Fidelity.model_validate(PROBED.model_dump() | {name: value})
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", ["records", "stores"])
 def test_a_few(tmp_path: Path, kind: str) -> None:
