@@ -73,7 +73,7 @@ def make_plan(suite: Suite | FidelitySuite) -> Plan:
     >>> from suites import load_suite
     >>> plan = make_plan(load_suite("quickstart", ["methods=[l1, jacobian]", "bases=1"]))
     >>> print(len(plan.trials), plan.trials[0])
-    32 resnet20 on digits · l1 · 70 % · none
+    32 resnet20 on digits · l1 · 70 % · none · base 0 · all repeats
     """
     known = list_datasets()
     for name in (one.name for one in suite.datasets):

@@ -290,7 +290,11 @@ def test_warnings_tell_what_a_reader_must_know(suite: Suite, records: list[Recor
     assert "no trial of the plan: 1." in said
     assert "Equal MACs, unequal parameters" in said
     poor = [record(one, 0.2, dense=0.3) for one in plan(suite)]
-    assert "30.0 % dense top-1" in "\n".join(warnings(analyse(suite, poor, plan(suite))))
+    told = [one for one in warnings(analyse(suite, poor, plan(suite))) if "poorly" in one]
+    assert len(told) == len({one.problem for one in plan(suite)})
+    assert all(
+        "Bases 0, 1, 2 of " in one and "dense top-1 30.0 %, below 50 %" in one for one in told
+    )
 
 
 def test_thin_layers_and_trimmed_channels_are_told(suite: Suite, records: list[Record]) -> None:
