@@ -315,7 +315,7 @@ class Fidelity(_Frozen):
     @model_validator(mode="after")
     def _an_entry_a_unit(self) -> Fidelity:
         lists = (self.group, self.unit, self.change, *self.halves, self.score)
-        if len(set(map(len, lists))) > 1 or not {*self.group} <= {*range(len(self.roots))}:
+        if len({len(one) for one in lists}) > 1 or not {*self.group} <= {*range(len(self.roots))}:
             raise ValueError("its lists are not of the same units")
         return self
 
