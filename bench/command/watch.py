@@ -26,21 +26,25 @@ def show_run(console: Console, store: Store, suite: str = "") -> None:
             begun = (store.root / ".holder").stat().st_mtime
             for log in store.root.glob("logs/*"):
                 if log.stat().st_mtime >= begun:
-                    if suite not in ("", log.stem[:-17]):
-                        raise BenchError(f"the run under way is another: {log.stem[:-17]}")
+                    if suite not in ("", _suite_of(log)):
+                        raise BenchError(f"the run under way is another: {_suite_of(log)}")
                     return _follow(console, store, log, holder)
             time.sleep(1)  # it begins
         said = f"No run is under way in {store.root}; bench status tells of those that were."
         logs = sorted(store.root.glob("logs/*"), key=lambda one: one.stat().st_mtime)
         if logs and '"event": "run ended"' not in logs[-1].read_text()[-10_000:]:
             said += (
-                f" {logs[-1].stem[:-17]} died in its last run: the same command goes on from there."
+                f" {_suite_of(logs[-1])} died in its last run: the same command goes on from there."
             )
         say(console, said)
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(f"the run's log is damaged ({error!r}); bench status SUITE") from error
     except KeyboardInterrupt:
         return None  # enough was seen
+
+
+def _suite_of(log: Path) -> str:
+    return log.stem[:-17]  # what its date takes
 
 
 def _follow(console: Console, store: Store, log: Path, holder: str) -> None:
