@@ -255,19 +255,21 @@ class RecoverySpec(Section):
         if isinstance(given, RecoverySpec) or (isinstance(given, Mapping) and "kind" in given):
             return given
         rest = dict(given) if isinstance(given, Mapping) else {}
-        keys = {"rewind", "to"} if "rewind" in rest else {"finetune", "total_epochs", "tune"}
-        if wrong := sorted(set(rest) - keys):
+        own = {"rewind", "to"} if "rewind" in rest else {"finetune", "tune"}
+        if wrong := sorted(set(rest) - own - {"total_epochs"}):
             said = ", ".join(map(str, wrong))
             raise ValueError(f"{said} has no place here; {fault('recoveries')}")
-        if set(rest) == {"rewind", "to"}:
-            return {"kind": "rewind", "rewind": {"what": rest["rewind"], "to": rest["to"]}}
+        if {"rewind", "to"} <= set(rest):
+            rewind = {"what": rest.pop("rewind"), "to": rest.pop("to")}
+            return {"kind": "rewind", "rewind": rewind, **rest}
         if "finetune" in rest:
             return {"kind": "finetune", "recipe": rest.pop("finetune"), **rest}
         raise ValueError(f"{fault('recoveries')}, not {given!r}")
 
     def faults(self) -> Iterator[str]:
         asked = (self.kind == "finetune", self.kind == "rewind")
-        extra = (self.total_epochs or self.tune) and not self.recipe
+        shared = self.rewind is not None and self.rewind.what == "weights"  # by all, at one epoch
+        extra = (self.tune and not self.recipe) or (self.total_epochs and (shared or not any(asked)))
         if asked != (bool(self.recipe), bool(self.rewind)) or extra:
             yield fault("recoveries")
         if self.total_epochs and self.tune:
@@ -275,11 +277,9 @@ class RecoverySpec(Section):
 
     @property
     def name(self) -> str:
-        if self.rewind is not None:
-            return self.rewind.name
-        if self.recipe is None:
-            return self.kind
-        name = f"finetune-{self.recipe}" + (f"-{self.total_epochs}" if self.total_epochs else "")
+        trained = f"finetune-{self.recipe}" if self.recipe else self.kind
+        name = self.rewind.name if self.rewind else trained
+        name += f"-{self.total_epochs}" if self.total_epochs else ""
         return name + (f"-tuned{self.tune.trials}" if self.tune else "")
 
 

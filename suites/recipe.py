@@ -125,6 +125,16 @@ class Recipe(Alteration):
         left, begin = self.epochs - to, self.from_epoch + to
         return self.model_copy(update={"epochs": left, "from_epoch": begin})
 
+    def lasting(self, epochs: int) -> Recipe:
+        """The same for so many epochs; what is the end of a training stays its end.
+
+        >>> tail = named_recipes()["base"].rewound(150).lasting(20)
+        >>> tail.from_epoch, tail.epochs, tail.scheduled
+        (180, 20, 200)
+        """
+        begin = max(self.scheduled - epochs, 0) if self.from_epoch else 0
+        return self.model_copy(update={"epochs": epochs, "from_epoch": begin})
+
     def changed(self, settings: Mapping[str, Any]) -> Recipe:
         """With some keys set anew; raises ValueError where that is no recipe."""
         try:

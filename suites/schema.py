@@ -338,6 +338,10 @@ class Suite(AnySuite):
             for key, rewind in rewound.items():
                 if rewind and rewind.to >= epochs:
                     yield f"{key}.to = {rewind.to}: the bases of {model.title} {trained}"
+            for at, one in enumerate(self.recoveries):
+                if one.rewind and one.total_epochs not in (None, epochs - one.rewind.to):
+                    left, total = epochs - one.rewind.to, one.total_epochs
+                    yield fault("rewound_total", at=at, total=total, epochs=epochs, left=left)
 
     @property
     def methods_by_key(self) -> Iterator[tuple[str, MethodSpec, list[ModelSpec]]]:

@@ -131,8 +131,7 @@ class ComparisonMaker(Maker[Suite]):
         path, base, dense, timing = self.path(case), self.base(case), None, None
         at = path.at if recovery.kind == "none" else self.standpoint(case)
         if case.model.untrained:  # against its first weights, trained whole by the same recipe
-            epochs = recovery.total_epochs or (recipe and recipe.epochs)
-            trained = recipe and recipe.model_copy(update={"epochs": epochs})
+            trained = recipe and recipe.lasting(recovery.total_epochs or recipe.epochs)
             dense = self.once(("dense", id(base)), lambda: replace(base, recipe=trained))
         if suite.measure.deployed and (not path.unstructured or path.selection.scope == "2:4"):
             timing = self.once(("timing", id(path)), lambda: jobs.TimingJob(path, suite.measure))

@@ -129,7 +129,7 @@ def _lengthened(job: TrialJob, base: Base, used: int) -> Recipe:
     left = int(job.total_epochs - own + 1e-9)  # no method gets more than the total
     if left < 1:
         raise InfeasibleBudget(fault("lengthened", total_epochs=job.total_epochs, own=own))
-    return job.recipe.model_copy(update={"epochs": left})
+    return job.recipe.lasting(left)
 
 
 def _merged(

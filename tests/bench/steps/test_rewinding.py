@@ -215,6 +215,20 @@ def test_rewinding_the_learning_rate_is_finetuning_by_the_end_of_the_base_recipe
     assert rate.key == finetuned.key != weights.key
 
 
+def test_what_a_total_leaves_of_an_end_of_a_training_is_the_end_of_it(tmp_path: Path) -> None:
+    """One epoch on the way leaves the last one of two, at the rate that the base had in it."""
+    recipes = {**toy.TOY["recipes"], "base-here": TRAINING, "way": {**TRAINING, "epochs": 1}}
+    recipes["last"] = {**TRAINING, "epochs": 1, "from_epoch": 2}
+    way = {"criterion": "l1", "as": "x", "iterative": {"steps": 1, "recover": "way"}}
+    recoveries = [{**RATE, "total_epochs": 2}, {"finetune": "last"}]
+    plan = make_plan(suite(methods=["l1", way], recipes=recipes, recoveries=recoveries))
+    assert go(tmp_path, plan) == {"done": 4}
+    found = {(one.labels.method, one.labels.recovery): measured(one) for one in toy.records(tmp_path)}
+    whole, last = found["x", "rewind-learning-rate-1-2"], found["x", "finetune-last"]
+    assert whole.history == last.history and whole.pruned == last.pruned
+    assert len(found["l1", "rewind-learning-rate-1-2"].history) == 2
+
+
 def test_a_base_is_rewound_once_for_all(tmp_path: Path) -> None:
     methods = ["l1", "l2", {"criterion": "l1", "iterative": {"steps": 2}}]
     plan = make_plan(suite(methods=methods, budgets={"macs": [0.7, 0.5]}))
@@ -232,6 +246,7 @@ def test_a_base_is_rewound_once_for_all(tmp_path: Path) -> None:
         ({"recoveries": [{"rewind": "weights"}]}, "a recovery is none, bn"),
         ({"recoveries": [{"rewind": "momentum", "to": 1}]}, "weights"),
         ({"recoveries": [{**WEIGHTS, "total_epochs": 5}]}, "a recovery is none, bn"),
+        ({"recoveries": [{**RATE, "total_epochs": 3}]}, "has 2 of its 3 epochs"),
         ({"recoveries": [{"kind": "rewind"}]}, "a recovery is none, bn"),
         (
             {"methods": ["l1", {"criterion": "l1", "as": "x", "iterative": {
