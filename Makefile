@@ -6,7 +6,7 @@ INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt --editable
 # Tests start a hundred processes: they share what Python has compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: quickstart test slow bench statistics lint docs clean
+.PHONY: quickstart test slow bench statistics lint docs site clean
 
 # The environment is made anew when what it is made of changes.
 .venv/ready: pyproject.toml constraints.txt
@@ -56,6 +56,11 @@ docs: .venv/ready
 # docs/statistics.csv has already are kept; without that file all are simulated.
 statistics: .venv/ready
 	PYTHONPATH=.:tests $(BIN)/python tests/study/known_truth.py docs/statistics.png
+
+# The published results as a static site, site/index.html, and as a page of answers, docs/results.md.
+site: .venv/ready
+	$(BIN)/bench results results-published/*.pack --questions results-published/questions.yaml --out site
+	cp site/results.md docs/results.md
 
 clean:
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache

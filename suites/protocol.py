@@ -268,8 +268,9 @@ class RecoverySpec(Section):
 
     def faults(self) -> Iterator[str]:
         asked = (self.kind == "finetune", self.kind == "rewind")
-        shared = self.rewind is not None and self.rewind.what == "weights"  # by all, at one epoch
-        extra = (self.tune and not self.recipe) or (self.total_epochs and (shared or not any(asked)))
+        early = self.rewind is not None and self.rewind.what == "weights"  # of one epoch for all
+        total = self.total_epochs and (early or not any(asked))
+        extra = total or (self.tune and not self.recipe)
         if asked != (bool(self.recipe), bool(self.rewind)) or extra:
             yield fault("recoveries")
         if self.total_epochs and self.tune:

@@ -382,6 +382,18 @@ def verify(
     raise typer.Exit(any(one.apart for one in both))
 
 
+@app.command(name="results")
+def results_(
+    places: Annotated[list[Path], argument("results.places")],
+    out: Annotated[Path, option("results.out")],
+    questions: Annotated[Path | None, option("results.questions")] = None,
+) -> None:
+    """Write a static site over packs: suites, methods over them, and each report a click away."""
+    from .site import write_site
+
+    say(console, f"site: {write_site(places, out, questions)}")
+
+
 @app.command()
 def pull(
     suite: Annotated[str, argument("pull.suite")],

@@ -66,7 +66,7 @@ def judge(claims: Iterable[Claim], records: Iterable[Record]) -> list[Judgement]
     found = []
     for claim in claims:
         rows = list(_of_claim(claim, trials)) if len(trials) else []
-        compared = [f"{claim.method} − {one}" for one in claim.against] or ["all methods"]
+        compared = [f"{one} − {other}" for one, other in claim.compared] or ["all methods"]
         found += rows or [Judgement(claim, one, "not run") for one in compared]
     return found
 
@@ -75,7 +75,7 @@ def _of_claim(claim: Claim, trials: pd.DataFrame) -> Iterator[Judgement]:
     suites = trials["suite"].str.removesuffix("-reduced") == claim.suite
     candidates = trials[suites & (trials["cost"] == claim.axis)]
     for (suite, recovery), rows in candidates.groupby(["suite", "recovery"]):
-        if claim.recovery not in (recovery, str(recovery).partition("-")[0]):
+        if not answers_to(claim.recovery, str(recovery)):
             continue
         problems, scale = _problems(claim, rows, reduced=str(suite).endswith("-reduced"))
         if not problems:
@@ -83,6 +83,11 @@ def _of_claim(claim: Claim, trials: pd.DataFrame) -> Iterator[Judgement]:
         rows = rows[rows["problem"].isin(problems)]
         place = {"scale": scale, "recovery": str(recovery)}
         yield from (_nobody_wins if claim.nobody_wins else _comparisons)(claim, rows, place)
+
+
+def answers_to(asked: str, recovery: str) -> bool:
+    """Whether a recovery is meant by a name: its own, or that of its kind."""
+    return asked in (recovery, recovery.partition("-")[0])
 
 
 def _problems(claim: Claim, rows: pd.DataFrame, reduced: bool) -> tuple[list[str], str]:
@@ -106,19 +111,20 @@ def _problems(claim: Claim, rows: pd.DataFrame, reduced: bool) -> tuple[list[str
 def _comparisons(claim: Claim, rows: pd.DataFrame, place: dict[str, Any]) -> Iterator[Judgement]:
     """Every comparison of a claim at one scale and recovery, on all problems that have both."""
     problems = {str(name): of_problem for name, of_problem in rows.groupby("problem", sort=False)}
-    table = [[_difference(claim, ref, one) for one in problems.values()] for ref in claim.against]
+    pairs = claim.compared
+    table = [[_difference(claim, pair, one) for one in problems.values()] for pair in pairs]
     most = max(1, *(len(one.bases) for several in table for one in several))
     cube = [
         [[*one.bases.values()] + [np.nan] * (most - len(one.bases)) for one in several]
         for several in table
     ]
     decisions = decide(np.array(cube), claim.above, TOP1.span * (2 if claim.beyond else 1))
-    for reference, several, decision in zip(claim.against, table, decisions, strict=True):
+    for (method, reference), several, decision in zip(pairs, table, decisions, strict=True):
         there = zip(problems, several, strict=True)
         bases = {problem: len(one.bases) for problem, one in there if one.bases}
         lacking = [one for each in several for one in each.missing]
         found = Judgement(
-            claim, f"{claim.method} − {reference}", **decision._asdict(), **place,
+            claim, f"{method} − {reference}", **decision._asdict(), **place,
             problems=tuple(bases), budgets=max(one.budgets for one in several), on=_on(bases),
             trials=frozenset().union(*(one.keys for one in several)), note=in_words(lacking),
         )  # fmt: skip
@@ -139,12 +145,9 @@ def _failures(several: Sequence[Differences]) -> str:
     return ", ".join(f"{method} {end}{on.format(n)}" for (method, end), n in counts)
 
 
-def _difference(claim: Claim, reference: str, rows: pd.DataFrame) -> Differences:
-    assert claim.method is not None
-    found = differences(rows, claim.method, reference, claim.span)
-    if claim.beyond:
-        return found.minus(differences(rows, claim.method, reference, claim.beyond))
-    return found
+def _difference(claim: Claim, pair: tuple[str, str], rows: pd.DataFrame) -> Differences:
+    found = differences(rows, *pair, claim.span)
+    return found.minus(differences(rows, *pair, claim.beyond)) if claim.beyond else found
 
 
 class Decision(NamedTuple):

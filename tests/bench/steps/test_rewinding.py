@@ -223,10 +223,11 @@ def test_what_a_total_leaves_of_an_end_of_a_training_is_the_end_of_it(tmp_path: 
     recoveries = [{**RATE, "total_epochs": 2}, {"finetune": "last"}]
     plan = make_plan(suite(methods=["l1", way], recipes=recipes, recoveries=recoveries))
     assert go(tmp_path, plan) == {"done": 4}
-    found = {(one.labels.method, one.labels.recovery): measured(one) for one in toy.records(tmp_path)}
-    whole, last = found["x", "rewind-learning-rate-1-2"], found["x", "finetune-last"]
-    assert whole.history == last.history and whole.pruned == last.pruned
-    assert len(found["l1", "rewind-learning-rate-1-2"].history) == 2
+    records, total = toy.records(tmp_path), "rewind-learning-rate-1-2"
+    found = {(one.labels.method, one.labels.recovery): measured(one) for one in records}
+    whole, last = found["x", total], found["x", "finetune-last"]
+    assert (whole.history, whole.pruned) == (last.history, last.pruned)
+    assert len(found["l1", total].history) == 2
 
 
 def test_a_base_is_rewound_once_for_all(tmp_path: Path) -> None:

@@ -12,51 +12,16 @@ import pytest
 import toy
 from command_line import Command
 from command_line import bench as bench  # the fixture
-from synthetic import failed, record
+from made_claims import CLAIM, claim, over_bases, trial
+from synthetic import failed
 
-from reports.claims.claim_file import Claim, known_claims
+from reports.claims.claim_file import known_claims
 from reports.claims.claims import RULE, Judgement, decide, judge
 from reports.claims.claims_page import claims_page, verdicts
-from reports.records import Failure, Labels, Record, content_key
+from reports.records import Failure, Record
 from reports.statistics import holm, on_these_problems
 from suites import SuiteError, library, load_suite
 from suites.schema import Suite
-
-CLAIM: dict[str, Any] = {
-    "paper": "P", "claim": "A beats B.", "suite": "s", "problems": ["net on data"],
-    "recovery": "none", "budgets": {"macs": [0.25, 0.5]}, "method": "a", "against": ["b"],
-    "size": "+1", "source": "Table 1",
-}  # fmt: skip
-
-
-def claim(**changes: Any) -> Claim:
-    return Claim.model_validate(CLAIM | changes)
-
-
-def trial(method: str, top1: float, **changes: Any) -> Record:
-    """`top1` in percent, of a network of 90 %; its base's weights are named by `base`."""
-    given: dict[str, Any] = {
-        "suite": "s", "dataset": "data", "model": "net", "method": method, "recovery": "none",
-        "cost": "macs", "budget": 0.5, "base": 0, "repeat": 0,
-    }  # fmt: skip
-    made = {key: changes.pop(key) for key in ("weights", "ended", "recipe") if key in changes}
-    found = record(Labels.model_validate(given | changes), top1 / 100)
-    if "recipe" in made:
-        identity = found.identity | {"recipe": made["recipe"]}
-        key = content_key(identity)
-        found = found.model_copy(update={"identity": identity, "key": key})
-    base = made.get("weights", f"weights {found.labels.model}, {found.labels.base}")
-    ended = made.get("ended", "2026-01-02T03:04:05+00:00")
-    return found.model_copy(update={"provenance": {"base_sha256": base, "ended": ended}})
-
-
-def over_bases(differences: list[float], **changes: Any) -> list[Record]:
-    """`b` at 80 % and `a` so much above it, base by base."""
-    return [
-        trial(method, 80 + (gap if method == "a" else 0), base=base, **changes)
-        for base, gap in enumerate(differences)
-        for method in ("a", "b")
-    ]
 
 
 def only(found: list[Judgement]) -> Judgement:
@@ -535,7 +500,7 @@ def test_the_page_says_from_which_records_and_is_the_same_in_any_order() -> None
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"method": None}, "method and against, or nobody_wins"),
+        ({"method": None}, "method and against, or pairs, or nobody_wins"),
         ({"budgets": {"macs": [0.5, 0.2]}}, "0 < low <= high <= 1"),
         ({"budgets": {"flops": [0.2, 0.5]}}, "0.budgets"),
         ({"against": "b"}, "0.against"),

@@ -1,0 +1,55 @@
+"""What came out, as one page of Markdown: the suites, questions asked beforehand, and answers."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ..formats import markdown_row, spanned
+from ..records import Record
+from ..words import templates
+from .claim_file import Claim, Relation
+from .claims import RULE, Judgement, judge
+from .claims_page import percents, size
+from .relations import Related, related
+
+MOST_BASES = 1000  # that a comparison is said to take
+
+
+class Answer(NamedTuple):
+    """What came of a question."""
+
+    asked: Claim | Relation
+    rows: Sequence[Judgement]  # of a claim, largest difference first
+    alike: Related | None  # of a relation
+
+
+def answers(questions: Sequence[Claim | Relation], records: Sequence[Record]) -> list[Answer]:
+    """An answer to each question, in their order; a pure function of its arguments."""
+    found = []
+    for one in questions:
+        if isinstance(one, Relation):
+            found.append(Answer(one, [], related(one, records)))
+            continue
+        of_suite = [record for record in records if record.labels.suite == one.suite]
+        rows = judge([one], of_suite)
+        rows.sort(key=lambda row: -row.interval.mean if row.interval else 0)
+        found.append(Answer(one, rows, None))
+    return found
+
+
+def bases_needed(row: Judgement) -> int | None:
+    """About as many bases a problem as would decide it, were the difference as it was found.
+
+    None where nothing is to be decided, or a thousand bases would not do.
+    """
+    of = row.interval
+    if row.verdict != "undecided" or of is None or not of.low < of.high or not of.mean:
+        return None
+    needed = int(of.n * ((of.high - of.low) / 2 / abs(of.mean - row.claim.above)) ** 2) + 1
+    return needed if needed <= MOST_BASES else None
+
+
+def results_page(found: Sequence[Answer], suites: Mapping[str, Any]) -> str:
+    """The page; `suites` by name, each with its suite, what its pack says of itself, and the
+    answer of its report."""
+    page = templates(bases_needed, markdown_row, percents, size, spanned)
+    return page.get_template("results.md").render(found=found, suites=suites, rule=RULE)

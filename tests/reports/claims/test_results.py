@@ -1,0 +1,121 @@
+"""Questions of ours: pairs, relations between places, and the page of answers."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import yaml
+from made_claims import claim, over_bases, trial
+from scipy.stats import spearmanr
+
+from reports.claims.claim_file import Claim, Relation, asked
+from reports.claims.claims import judge
+from reports.claims.relations import related
+from reports.claims.results_page import answers, bases_needed, results_page
+from reports.records import Record
+from suites import SuiteError
+
+PLACES = [{"suite": "s", "recovery": "none"}, {"suite": "s", "recovery": "finetune"}]
+ORDER = Relation.model_validate({"claim": "Does the order hold?", "places": PLACES})
+TOP1 = {"a": (80, 88), "b": (70, 87), "c": (60, 89), "d": (50, 84), "e": (40, 85), "f": (30, 80)}
+
+
+def orders(**more: tuple[float, float]) -> list[Record]:
+    """Each method without and with finetuning, on two problems and two bases, a point apart."""
+    return [
+        trial(name, value + base - 2 * at, base=base, model=model, recovery=recovery)
+        for name, both in {**TOP1, **more}.items()
+        for value, recovery in zip(both, ("none", "finetune-short"), strict=True)
+        for base in range(2)
+        for at, model in enumerate(("net", "other"))
+    ]
+
+
+def test_pairs_are_one_family_with_a_row_each() -> None:
+    asked_so = claim(method=None, against=[], pairs=[["a", "b"], ["b", "a"]])
+    there, back = judge([asked_so], over_bases([2.0, 2.5, 3.0]))
+    assert (there.compared, back.compared) == ("a − b", "b − a")
+    assert (there.verdict, back.verdict) == ("reproduced", "not reproduced")
+    both = judge([claim(against=["b", "c"])], over_bases([2.0, 2.5, 3.0]))
+    assert there.p == pytest.approx(both[0].p), "Holm over two, one of which is not there"
+
+
+def test_a_relation_is_the_rank_correlation_of_methods_over_problems_that_both_have() -> None:
+    found = related(ORDER, orders())
+    rho = spearmanr(*zip(*TOP1.values(), strict=True)).statistic
+    assert found.rho == pytest.approx(rho)
+    assert (found.methods, found.problems) == (6, 2)
+    half = 1.959964 * math.sqrt(1.06 / 3)
+    assert math.atanh(found.low) == pytest.approx(math.atanh(rho) - half, abs=1e-6)
+    assert math.atanh(found.high) == pytest.approx(math.atanh(rho) + half, abs=1e-6)
+
+
+def test_methods_that_lack_a_trial_or_only_fill_widths_take_no_part() -> None:
+    records = orders(g=(5, 95), h=(95, 5))  # which would turn the order around
+    left = [
+        one.model_copy(update={"labels": one.labels.model_copy(update={"matched_to": "a"})})
+        if one.labels.method == "h"
+        else one
+        for one in records
+        if (one.labels.method, one.labels.base, one.labels.recovery) != ("g", 1, "none")
+    ]
+    assert related(ORDER, records).rho < related(ORDER, orders()).rho
+    assert related(ORDER, left) == related(ORDER, orders())
+    assert math.isnan(related(ORDER, [one for one in orders() if one.labels.method in "abcd"]).rho)
+    assert math.isnan(related(ORDER, []).rho)
+
+
+def test_it_says_how_many_bases_a_difference_as_large_as_the_one_found_would_take() -> None:
+    (row,) = judge([claim()], over_bases([0.0, 2.5, 5.0]))
+    assert row.interval is not None
+    half = (row.interval.high - row.interval.low) / 2
+    assert bases_needed(row) == int(3 * (half / 2.5) ** 2) + 1
+    (told,) = judge([claim()], over_bases([2.0, 2.5, 3.0]))
+    assert bases_needed(told) is None
+    (nearly,) = judge([claim()], over_bases([-2.5, 0.001, 2.5]))
+    assert bases_needed(nearly) is None, "of the order of millions"
+
+
+def test_the_page_tells_answers_from_what_stays_open(tmp_path: Path) -> None:
+    ours = {"paper": "", "size": "", "source": "", "problems": ["net on data", "other on data"]}
+    pairs = [["a", "b"], ["b", "a"], ["a", "x"]]
+    question = claim(**ours, claim="Which?", method=None, against=[], pairs=pairs)
+    records = over_bases([2.0, 2.5, 3.0])
+    records += [trial("x", 79 + 3 * base, base=base) for base in range(3)]
+    page = results_page(answers([question, ORDER], records), {})
+    assert "1. **Which?** Ahead: a − b: +2.50 [" in page
+    assert "Behind: b − a: −2.50 [" in page
+    assert "Undecided: a − x." in page
+    assert "bench compare --suite results-published/s.pack a b" in page
+    assert "\n- a − x, `s`, none: " in page
+    assert "Does the order hold" not in page  # nothing was finetuned
+    assert "**Does the order hold?** Rank correlation 0." in results_page(
+        answers([ORDER], orders()), {}
+    )
+
+
+def test_a_file_of_questions_is_read_and_its_faults_are_placed(tmp_path: Path) -> None:
+    file = tmp_path / "questions.yaml"
+    entry = {"claim": "Which?", "suite": "s", "problems": ["net on data"], "recovery": "none",
+             "budgets": {"macs": [0.2, 0.9]}, "pairs": [["a", "b"]]}  # fmt: skip
+    file.write_text(yaml.safe_dump([entry, ORDER.model_dump()]))
+    first, second = asked(file)
+    assert isinstance(first, Claim)
+    assert second == ORDER
+    file = tmp_path / "wrong.yaml"
+    file.write_text(yaml.safe_dump([entry, {"claim": "x", "places": PLACES[:1]}]))
+    with pytest.raises(SuiteError, match=r"1\.places: List should have at least 2"):
+        asked(file)
+
+
+def test_the_published_questions_ask_of_methods_that_their_suites_have() -> None:
+    from suites import load_suite
+    from suites.problem import problem_name
+
+    for one in asked(Path(__file__).parents[3] / "results-published" / "questions.yaml"):
+        if isinstance(one, Claim):
+            suite = load_suite(one.suite)
+            assert {name for pair in one.compared for name in pair} <= set(suite.method_names)
+            assert set(one.problems) <= {problem_name(*each) for each in suite.problems}
