@@ -5,21 +5,19 @@ import os
 import signal
 import sys
 from dataclasses import dataclass, replace
-from functools import reduce
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from criteria.errors import CriteriaError
-from reports.formats import counted
 from suites.faults import printable
 from suites.files import SuiteError
 
 from ..errors import SAID, BenchError, Interrupted, StoreError
 from ..plan.plugins import load_plugins
 from ..run.declaring import footing_of
-from ..run.packing import PACK, Pack, readable
+from ..run.packing import PACK, readable
 from ..run.reporting import finished, saying_damage, write_report
 from ..store.store import Store
 from ..terminal import console_for_people, plain, say
@@ -321,24 +319,11 @@ def pack(
 ) -> None:
     """Put a suite that was run into one file that travels; without a suite, all records of a
     results folder into one file there, where every verb reads them as well."""
+    from .packs import pack_up
+
     if (out or lab) and (unpack or not what):
         raise typer.BadParameter("--out and --lab are of the file of a SUITE")
-    store, path = Store(results), out or Path(f"{what}{PACK}")
-    if out and out.suffix != PACK:
-        raise typer.BadParameter(f"--out {out}: the name of a pack ends in {PACK}")
-    if not what and not store.record_keys():
-        raise BenchError(f"--results {results}: there are no records; make some with bench run")
-    with store.lock(), saying_damage(store, console):
-        if not what:
-            where = store.unpack() if unpack else store.pack()
-            say(console, f"{counted(len(store.record_keys()), 'record')} in {where}")
-        elif unpack:
-            added = Pack.read(Path(what)).unpack(store)
-            say(console, f"{counted(added, 'record')} put into {results}; what was there stays")
-        else:
-            packed = Pack.of_results(store, what, lab or path.stem)
-            packed.write(path)
-            say(console, f"{counted(len(packed.rows), 'record')} of {what} in {path}")
+    pack_up(console, what, Store(results), out, lab, unpack=unpack)
 
 
 @app.command()
@@ -347,16 +332,9 @@ def merge(
     out: Annotated[Path, option("merge.out")],
 ) -> None:
     """Join packs of one suite; what labs found differently of a trial is shown, and kept."""
-    from reports.analysis.labs import shared  # loads pandas
+    from .packs import join
 
-    whole = reduce(Pack.joined, map(Pack.read, packs))
-    whole.write(out)
-    both = shared({lab: [record for _, record in whole.labs[lab].values()] for lab in whole.labs})
-    apart = [str(one) for one in both if one.apart]
-    for one in apart:
-        say(console, ("otherwise:", "yellow"), f" {one}")
-    kept = f"{counted(len(whole.rows), 'record')} of {whole.name} in {out}"
-    say(console, f"{kept}; {counted(len(both), 'trial')} run by several, {len(apart)} otherwise")
+    join(console, packs, out)
 
 
 @app.command()
@@ -367,19 +345,9 @@ def verify(
     data_root: DataRoot = DATA,
 ) -> None:
     """Check a pack, and run some of its trials again from scratch: do they find the same?"""
-    whole = Pack.read(pack)
-    held = f"{counted(len(whole.rows), 'record')} of {whole.name}"
-    say(console, f"every digest and key of {held} holds")
+    from .packs import hold
 
-    from ..run.session import run_again
-    from ..steps.workspace import Settings
-
-    settings = Settings(Path(), data_root.resolve())
-    both = run_again(whole, sample, seed, settings, console)
-    for one in both:
-        say(console, ("different", "red") if one.apart else ("equal", "green"), f" {one}")
-    say(console, f"{counted(len(both), 'trial')} run again")
-    raise typer.Exit(any(one.apart for one in both))
+    raise typer.Exit(not hold(console, pack, sample, seed, data_root))
 
 
 @app.command(name="results")

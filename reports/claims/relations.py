@@ -62,8 +62,8 @@ def _means(place: Place, records: Sequence[Record]) -> pd.DataFrame:
         rows, value = claim_trials(of_suite), "retained_top1"
         rows = rows[rows["matched_to"].isna()] if len(rows) else rows
         rows = rows[[answers_to(place.recovery, one) for one in rows["recovery"]]]
-    place = ["method", "problem"]
-    means = rows.groupby(place)[value].agg(lambda one: one.mean(skipna=False)).unstack("problem")
-    visited = rows.drop_duplicates([*place, "base", *({"budget"} & {*rows})])
-    counts = visited.groupby(place).size().unstack("problem")
+    by_method = rows.groupby(["method", "problem"])[value]
+    means = by_method.agg(lambda one: one.mean(skipna=False)).unstack("problem")
+    visited = rows.drop_duplicates(["method", "problem", "base", *({"budget"} & {*rows})])
+    counts = visited.groupby(["method", "problem"]).size().unstack("problem")
     return means.where(counts == counts.max())
