@@ -61,8 +61,7 @@ def markdown_row(texts: Iterable[str]) -> str:
 
 @cache
 def _marks() -> dict[int, str]:
-    table = read_yaml(Path(__file__).parent / "templates" / "tex.yaml")
-    return str.maketrans(table)
+    return str.maketrans(read_yaml(Path(__file__).parent / "templates" / "tex.yaml"))
 
 
 def tex(text: str) -> str:

@@ -166,12 +166,7 @@ class Candidate(_Frozen):
 
 
 class Latency(_Frozen):
-    """Milliseconds a batch, of networks timed in turn, round by round, with nothing beside them.
-
-    >>> found = Latency(batch_size=1, dense_ms=4, pruned_ms=3, ratios=[0.7, 0.75, 0.76], aa_ratio=1)
-    >>> found.ratio, found.interval, found.reliable
-    (0.75, (0.7, 0.76), False)
-    """
+    """Milliseconds a batch, of networks timed in turn, round by round, with nothing beside them."""
 
     runtime: Runtime = "eager"
     version: str = ""  # of the runtime; records of old do not tell
@@ -383,11 +378,8 @@ class Record(_Frozen):
 
 
 def parse_record(content: bytes, source: str, key: str) -> Record:
-    """A record from its file's content, checked; `source` is how errors name it.
-
-    Raises:
-        RecordError: the file is torn, edited, of another schema version, or out of range.
-    """
+    """A record from its file's content, checked; `source` is how errors name it. Raises RecordError
+    where the file is torn, edited, of another schema version, or out of range."""
     try:
         record = _parsed(unseal(content))
     except Unsealed as fault:
@@ -397,9 +389,8 @@ def parse_record(content: bytes, source: str, key: str) -> Record:
         where = ".".join(map(str, first["loc"])) or "the record"
         raise RecordError(f"{source}: no valid record ({where}: {first['msg']})") from error
     if record.schema_version != SCHEMA_VERSION:
-        raise RecordError(
-            f"{source}: schema version {record.schema_version}, this program reads {SCHEMA_VERSION}"
-        )
+        other = f"schema version {record.schema_version}, this program reads {SCHEMA_VERSION}"
+        raise RecordError(f"{source}: {other}")
     try:
         own = content_key(record.identity)
     except ValueError:  # not a number, which no identity holds

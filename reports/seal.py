@@ -41,11 +41,8 @@ def seal_json(text: str, name: str = "") -> bytes:
 
 
 def unseal(content: bytes, name: str = "") -> bytes:
-    """What was sealed under this name; of JSON, the object without its seal.
-
-    Raises:
-        Unsealed: it bears no seal, or is not what was sealed.
-    """
+    """What was sealed under this name; of JSON, the object without its seal. Raises Unsealed where
+    it bears no seal, or is not what was sealed."""
     found = _SEAL.search(content, max(0, len(content) - _LENGTH))
     inside = content[: found.start() if found else 0]
     sealed = _held(found, _digest(name, inside), len(content))
@@ -59,12 +56,8 @@ def seal_file(path: Path, name: str) -> None:
 
 
 def check_file(path: Path, name: str) -> None:
-    """Hold a large file against its seal without having it in memory.
-
-    Raises:
-        Unsealed: as `unseal`.
-        OSError: it cannot be read.
-    """
+    """Hold a large file against its seal without having it in memory. Raises Unsealed as `unseal`,
+    and OSError where it cannot be read."""
     digest, left = _digest(name), path.stat().st_size - _BEHIND
     with path.open("rb") as file:
         while block := file.read(min(max(left, 0), _BLOCK)):

@@ -52,12 +52,7 @@ def expand(suite: Suite) -> Iterator[Case]: ...
 @overload
 def expand(suite: FidelitySuite) -> Iterator[Probe]: ...
 def expand(suite: Suite | FidelitySuite) -> Iterator[Probe]:
-    """All trials of a suite, problem by problem and base by base.
-
-    >>> cases = list(expand(load_suite("quickstart", ["bases=1", "models=[resnet20]"])))
-    >>> [(case.method_name, case.budget, case.recovery.name) for case in cases[:2]]
-    [('random', 0.7, 'none'), ('random', 0.7, 'finetune-quick')]
-    """
+    """All trials of a suite, problem by problem and base by base."""
     bases = range(suite.first_base, suite.first_base + suite.bases)
     seeds = product(bases, range(suite.repeats))
     for (dataset, model), (base, repeat) in product(suite.problems, seeds):
@@ -81,11 +76,8 @@ def library() -> dict[str, Path]:
 
 
 def scales_of(name: str) -> list[str]:
-    """What `load_suite` takes as the scale of this suite, largest first.
-
-    Raises:
-        SuiteError: no such suite, not YAML, or scales that are none.
-    """
+    """What `load_suite` takes as the scale of this suite, largest first. Raises SuiteError where
+    there is no such suite, or it is no YAML, or its scales are none."""
     path = _find(name)
     return scale_names(_read(path), path)
 

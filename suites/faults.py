@@ -51,10 +51,8 @@ def no_such(what: str, name: str, known: Iterable[str]) -> str:
     "there is no suite 'quickstrat' (did you mean quickstart?); there are quickstart, grand"
     """
     names = list(known)
-    return (
-        f"there is no {what} {shown(name)}{meant(name, names)}; "
-        f"there are {', '.join(names) or 'none'}"
-    )
+    there = ", ".join(names) or "none"
+    return f"there is no {what} {shown(name)}{meant(name, names)}; there are {there}"
 
 
 @cache

@@ -146,16 +146,10 @@ class MethodSpec(Section):
         return bool(self.recipes) or bool(self.iterative and self.iterative.trains)
 
     def changed(self, changes: Mapping[str, Any]) -> MethodSpec:
-        """The same method by name, with some keys replaced.
-
-        Raises:
-            ValueError: a key that names it or its controls, or a value that does not fit.
-        """
-        naming = sorted({"as", "matched", "preset"} & set(changes))
-        if naming:
-            raise ValueError(
-                f"{self.name}.{naming[0]}: what a method is called is the same on all models"
-            )
+        """The same method by name, with some keys replaced. Raises ValueError for a key that names
+        it or its controls, or a value that does not fit."""
+        if naming := sorted({"as", "matched", "preset"} & set(changes)):
+            raise ValueError(fault("one_name", name=self.name, key=naming[0]))
         own = self.model_dump(by_alias=True, exclude_unset=True)
         try:
             return MethodSpec.model_validate({**own, **changes, "as": self.name})

@@ -19,8 +19,7 @@ def scale_names(content: Mapping[str, Any], path: Path) -> list[str]:
 
     A file that has a `reduced` version is a paper's experiment as it stands, which `paper` names.
 
-    Raises:
-        SuiteError: its `scales` are no mapping of names to mappings of overrides.
+    Raises SuiteError where its `scales` are no mapping of names to mappings of overrides.
     """
     scales = content.get("scales", {})
     if not isinstance(scales, dict):
@@ -36,10 +35,7 @@ def scale_names(content: Mapping[str, Any], path: Path) -> list[str]:
 
 def rescale(content: dict[str, Any], scale: str, path: Path) -> None:
     """Apply one of the file's own scales in place: a comparison of its own, under its own name.
-
-    Raises:
-        SuiteError: it has no such scale; names those that it has. It is at a scale already.
-    """
+    Raises SuiteError where it has no such scale, with those that it has, or is at one already."""
     known = scale_names(content, path)
     if scale not in known:
         raise SuiteError(f"{path}: {no_such('scale', scale, known)}")
@@ -61,8 +57,7 @@ def set_dotted(place: Any, dotted: str, value: Any, source: str, name: str = "")
     `*` stands for all positions, of which those without the section that it leads into are passed
     over: `methods.*.iterative.steps` makes nothing iterative that is not.
 
-    Raises:
-        SuiteError: it leads nowhere; `source` is how the message names where it was given.
+    Raises SuiteError where it leads nowhere; `source` is how that names where it was given.
     """
     first, _, rest = dotted.partition(".")
     if rest.count(".") > DEPTH:
@@ -99,11 +94,8 @@ def _positions(place: Sequence[Any], part: str, rest: str, source: str) -> list[
 
 
 def overridden(content: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """A copy of a suite's file with these of `--set`.
-
-    Raises:
-        SuiteError: one that is no KEY=VALUE, or leads nowhere.
-    """
+    """A copy of a suite's file with these of `--set`. Raises SuiteError for one that is no
+    KEY=VALUE, or leads nowhere."""
     copy = deepcopy(content)
     for override in overrides:
         key, equals, text = override.partition("=")

@@ -92,12 +92,9 @@ class ModelSpec(_Named):
     @property
     def identity(self) -> dict[str, Any]:
         """Which network this is, for keys; what uses it stands elsewhere in them."""
-        return self.model_dump(
-            exclude={
-                *("label", "recipe", "recipes", "checkpoint", "sha256"),
-                *("datasets", "budgets", "calibration", "selection", "methods"),
-            }
-        )
+        aside = {"label", "recipe", "recipes", "checkpoint", "sha256"}
+        aside |= {"datasets", "budgets", "calibration", "selection", "methods"}
+        return self.model_dump(exclude=aside)
 
     def faults(self) -> Iterator[str]:
         if self.weights and self.checkpoint:

@@ -116,12 +116,7 @@ class Recipe(Alteration):
         return self.from_epoch + self.epochs
 
     def rewound(self, to: int) -> Recipe:
-        """The same training from the end of one of its epochs on.
-
-        >>> tail = named_recipes()["base"].rewound(150)
-        >>> tail.from_epoch, tail.epochs, tail.scheduled
-        (150, 50, 200)
-        """
+        """The same training from the end of one of its epochs on."""
         left, begin = self.epochs - to, self.from_epoch + to
         return self.model_copy(update={"epochs": left, "from_epoch": begin})
 

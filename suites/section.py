@@ -45,8 +45,7 @@ class Chosen(Section):
 
 def refuse_twice(what: str, names: Sequence[str], key: str = "as") -> None:
     """Names in tables and paths stand for one thing each; at `key` others can be given."""
-    twice = sorted(name for name, times in Counter(names).items() if times > 1)
-    if twice:
+    if twice := sorted(name for name, times in Counter(names).items() if times > 1):
         raise ValueError(f"{what}: {', '.join(twice)} occurs twice; name one with `{key}`")
 
 

@@ -91,8 +91,7 @@ def statistics_of(fidelity: Fidelity) -> dict[str, float]:
 def _units(records: Iterable[Record]) -> pd.DataFrame:
     tables = []
     for record in records:
-        fidelity = record.fidelity
-        if fidelity is not None:
+        if (fidelity := record.fidelity) is not None:
             table = {
                 **{name: getattr(record.labels, name) for name in TRIAL},
                 "group": np.array(fidelity.roots)[fidelity.group],

@@ -60,14 +60,7 @@ def layout_of(suite: Suite, expected: Sequence[Labels]) -> Layout:
 
 
 def planned_tests(layout: Layout) -> list[PlannedTest]:
-    """The tests that a page of this layout makes.
-
-    >>> layout = Layout(problems=3, bases=3, comparisons=44, pairs=990, levels=1, alpha=0.05)
-    >>> [(one.detects, one.unit) for one in planned_tests(layout)][:2]
-    [(4.3, 'base SDs'), (8.6, 'base SDs')]
-    >>> planned_tests(layout)[-1].why_not
-    'it takes 5 datasets or models that vary, not 1'
-    """
+    """The tests that a page of this layout makes."""
     m = layout.comparisons
     found = [
         leading_test(layout),

@@ -80,11 +80,8 @@ class Published(BaseModel):
 
 
 def read_published(path: Path) -> list[Published]:
-    """All rows of one file.
-
-    Raises:
-        SuiteError: a column is missing or unknown, or a cell holds what it may not.
-    """
+    """All rows of one file. Raises SuiteError where a column is missing or unknown, or a cell holds
+    what it may not."""
     with path.open(encoding="utf-8", newline="") as file:
         lines = csv.DictReader(file, restkey="", strict=True)
         return [_row(one, f"{path}, line {lines.line_num}") for one in lines]

@@ -46,11 +46,7 @@ def focus(worst: ArrayLike, *held: float) -> float:
 
 
 def signed(value: float, decimals: int = 1) -> str:
-    """So many decimals, with a true minus, and without one at zero.
-
-    >>> signed(-0.04), signed(-1.26)
-    ('0.0', '−1.3')
-    """
+    """So many decimals, with a true minus, and without one at zero."""
     return f"{round(value, decimals) + 0.0:.{decimals}f}".replace("-", "−")
 
 

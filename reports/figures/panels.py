@@ -102,7 +102,6 @@ def entries(methods: Sequence[str], looks: Mapping[str, Look]) -> Iterator[Line2
     for name in methods:
         if not looks[name].quiet:
             yield looks[name].line([], [], label=looks[name].name)
-    quiet = sum(looks[name].quiet for name in methods)
-    if quiet:
+    if quiet := sum(looks[name].quiet for name in methods):
         label = counted(quiet, "other method")
         yield Line2D([], [], color=QUIET, linewidth=0.8, label=label)

@@ -60,8 +60,7 @@ def settle(figure: Figure) -> None:
 
     A fixed layout keeps what was placed by hand where it is, and is computed once, not a format.
     """
-    engine = figure.get_layout_engine()
-    if engine is None:
+    if (engine := figure.get_layout_engine()) is None:
         return
     with warnings.catch_warnings(action="ignore", category=UserWarning):
         engine.execute(figure)  # titles that are too long yet may leave panels no room
@@ -73,11 +72,9 @@ def settle(figure: Figure) -> None:
 
 def fit_titles(figure: Figure) -> bool:
     """Break all titles that have a ` · ` if one is too wide, then shrink all until each fits.
-
-    Returns whether any changed.
-    """
-    titled = [ax for ax in figure.axes if ax.get_visible() and ax.get_title(loc="left")]
-    if not titled:
+    Returns whether any changed."""
+    every = [ax for ax in figure.axes if ax.get_visible()]
+    if not (titled := [ax for ax in every if ax.get_title(loc="left")]):
         return False
     renderer = FigureCanvasAgg(figure).get_renderer()  # what text is measured with
 
@@ -85,14 +82,11 @@ def fit_titles(figure: Figure) -> bool:
         return max(_titled(ax).get_window_extent(renderer).width / room[ax] for ax in titled)
 
     # Pixels from the left edge of a panel to the next panel of its row, or to the figure's end.
-    places = [(one.get_position().y1, float(one.get_window_extent().x0)) for one in titled]
-    every = [one for one in figure.axes if one.get_visible()]
-    starts = [(one.get_position().y1, float(one.get_window_extent().x0)) for one in every]
-    room = {
-        ax: min([*(x for y, x in starts if abs(y - top) < 0.01 and x > left), figure.bbox.x1])
-        - left - _GAP * figure.dpi
-        for ax, (top, left) in zip(titled, places, strict=True)
-    }  # fmt: skip
+    places = {ax: (ax.get_position().y1, float(ax.get_window_extent().x0)) for ax in every}
+    room = dict[Axes, float]()
+    for ax, (top, left) in places.items():
+        rest = [x for y, x in places.values() if abs(y - top) < 0.01 and x > left]
+        room[ax] = min([*rest, figure.bbox.x1]) - left - _GAP * figure.dpi
     changed = excess() > 1
     if changed:
         for ax in titled:

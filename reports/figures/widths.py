@@ -52,8 +52,7 @@ def drawn(results: Results) -> pd.DataFrame:
     sizes: dict[str, dict[str, int]] = {}  # of a problem, in the order of its network
     parts: dict[tuple[str, str, str], list[dict[str, float]]] = defaultdict(list)
     for labels, found in results.at_the_tightest():
-        counts = found.weights if masks else found.widths
-        if counts:
+        if counts := found.weights if masks else found.widths:
             # Groups come as the tracing found them, which is from the end of many networks.
             place = {layer: at for at, layer in enumerate(found.layer_sparsity)}
             layers = sorted(counts, key=lambda layer: place.get(layer, len(place)))

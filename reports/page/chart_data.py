@@ -68,16 +68,7 @@ class Board(NamedTuple):
 
     @property
     def script(self) -> Markup:
-        """JSON that stands safely inside a script element, whatever methods are called.
-
-        >>> name = "</script><b>"
-        >>> mark = Mark(name, 0.12345678, math.nan, math.nan, "", ["+0.12"])
-        >>> board = Board("points", "", [], [], [], {("none",): View([mark], [name], mark)})
-        >>> "<" in board.script, json.loads(board.script)["names"]
-        (False, ['</script><b>'])
-        >>> json.loads(board.script)["views"]["none"]["marks"]
-        [[0, 0.12346, None, None, '', ['+0.12'], []]]
-        """
+        """JSON that stands safely inside a script element, whatever methods are called."""
         names = list(dict.fromkeys(one.name for view in self.views.values() for one in view.marks))
         places = {name: place for place, name in enumerate(names)}
         views = {

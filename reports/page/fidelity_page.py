@@ -18,7 +18,7 @@ from .captions import captioned, caution
 from .chart_data import Board, Mark, Switch, View
 from .findings import TEXTS, rounded
 from .page import rendered
-from .record_warnings import lab_warnings, missing_warnings, record_warnings
+from .record_warnings import missing_warnings, record_warnings
 from .warnings import toys
 from .wording import halved
 
@@ -120,8 +120,7 @@ def warnings(results: FidelityResults) -> Iterator[str]:
         nothing = "no criterion is shown to differ from another"
         known = {"bases": suite.bases, "fewest": FEWEST_BASES, "why": ""}
         yield caution("bases", "few", nothing=nothing, **known)
-    yield from record_warnings(records)
-    yield from lab_warnings(results.labs)
+    yield from record_warnings(records, results.labs)
     spanned = defaultdict[str, set[str]](set)
     for one in records:
         if one.fidelity is not None and one.fidelity.spanned:

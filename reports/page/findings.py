@@ -39,8 +39,7 @@ def answered(results: Results, rows: Sequence[Mapping[Any, Any]], texts: Words) 
     suite, control = results.suite, results.suite.analysis.control
     if why_not := no_conclusion(results, rows):
         return why_not
-    known = [row for row in rows if row["word"] != "not compared"]
-    if not known:
+    if not (known := [row for row in rows if row["word"] != "not compared"]):
         return TEXTS("comparison", "nothing", rows, control=control)
     part = "few_bases" if suite.bases < FEWEST_BASES else "tested"
     whole = [row for row in known if row["n_problems"] == row["of"]]

@@ -30,8 +30,7 @@ def timings(results: Results) -> list[Latency]:
 def warnings(results: Results) -> Iterator[str]:
     """Shapes whose latency cannot be relied on."""
     every = timings(results)
-    bad = [one for one in every if not one.reliable]
-    if bad:
+    if bad := [one for one in every if not one.reliable]:
         copies = [100 * one.aa_ratio for one in bad]  # percent of its time that one took
         span = f"{min(copies):.1f} to {max(copies):.1f}"
         known = {"n": len(every), "range": span, "allowed": 100 * LATENCY_BOUND}

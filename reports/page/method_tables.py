@@ -121,3 +121,7 @@ def difference_rows(paired: pd.DataFrame) -> list[list[Cell]]:
         cells += [Cell(interval(row["low"], row["high"]), mean.value), whole(row["n_bases"])]
         rows.append([*cells, Cell(counts(row), whole(row["wins"]).value), Cell(outcome)])
     return rows
+
+
+# All of them, in the order of the page.
+HELD_AGAINST = (standing_table, overall_table, factor_table, equal_cost_table, difference_table)

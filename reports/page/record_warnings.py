@@ -4,6 +4,7 @@ were made.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from ..analysis.labs import shared
@@ -28,8 +29,10 @@ def missing_warnings(records: Sequence[Record], expected: int, ignored: int) -> 
         yield caution("trials", "ignored", n=ignored)
 
 
-def record_warnings(records: Sequence[Record]) -> Iterator[str]:
-    """What differs between records that should not, and bases that are hardly trained."""
+def record_warnings(
+    records: Sequence[Record], labs: Mapping[str, Sequence[Record]] = MappingProxyType({})
+) -> Iterator[str]:
+    """What differs between records that should not, be it in another lab; hardly trained bases."""
     yield from differences(records)
     dense, metric = dict[str, dict[int, float]](), spoken()
     for record in records:
@@ -42,10 +45,6 @@ def record_warnings(records: Sequence[Record]) -> Iterator[str]:
         yield caution("methods", "constant", who=who)
     for names in twins(records):
         yield caution("methods", "twins", names=names)
-
-
-def lab_warnings(labs: Mapping[str, Sequence[Record]]) -> Iterator[str]:
-    """Which trials came out otherwise in another lab."""
     both = shared(labs)
     if apart := [str(one) for one in both if one.apart]:
         yield caution("records", "labs", apart, of=len(both))

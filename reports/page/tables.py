@@ -14,13 +14,7 @@ from ..formats import Cell, Table, after, capital, in_order, number, signed, who
 from ..records import Measurements, budget_words
 from . import latency
 from .captions import captioned, caution
-from .method_tables import (
-    difference_table,
-    equal_cost_table,
-    factor_table,
-    overall_table,
-    standing_table,
-)
+from .method_tables import HELD_AGAINST
 
 PLACE = ["recovery", "method"]
 # Of `Results`, beside the page as CSV.
@@ -38,13 +32,9 @@ def frames_of(results: Results) -> dict[str, pd.DataFrame]:
 
 def typeset(results: Results) -> dict[str, list[Table]]:
     """All of them under their headings, in the order of the page."""
-    makers = (
-        *(standing_table, overall_table, factor_table, equal_cost_table),
-        *(difference_table, tuned_table, cost_table),
-    )
     tables = {}
     for recovery in results.recoveries:
-        made = (make(results, recovery) for make in makers)
+        made = (make(results, recovery) for make in (*HELD_AGAINST, tuned_table, cost_table))
         tables[capital(after(recovery))] = [one for one in made if one is not None]
     if len(results.published):
         tables["Ours and the published"] = [published_table(results)]

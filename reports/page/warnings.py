@@ -22,7 +22,7 @@ from ..records import WORDS, budget_words
 from ..statistics import FEWEST_BASES
 from . import latency
 from .captions import caution
-from .record_warnings import lab_warnings, missing_warnings, record_warnings
+from .record_warnings import missing_warnings, record_warnings
 from .tables import summary
 from .wording import halved
 
@@ -54,8 +54,7 @@ def warnings(results: Results) -> Iterator[str]:
     if not leading.why_not and (leading.detects or inf) > power.TYPICAL:
         weak = {"bases": results.suite.bases, "advice": power.advice(results.layout)[:1]}
         yield caution("bases", "weak", detects=leading.detects, **weak)
-    yield from record_warnings(results.records)
-    yield from lab_warnings(results.labs)
+    yield from record_warnings(results.records, results.labs)
     enough = results.paired["n_bases"].fillna(0) >= FEWEST_BASES
     if n := (enough & results.paired["low"].isna()).sum():
         yield caution("bases", "flat", n=n)
@@ -220,7 +219,6 @@ def _width_warnings(results: Results) -> Iterator[str]:
     if thin:
         n, thinnest = len(thin), min(thin)[1]
         yield caution("widths", "thin", share=THIN, n=n, thinnest=thinnest)
-    trimmed = [(labels.method, found.trimmed) for labels, found in done if found.trimmed]
-    if trimmed:
+    if trimmed := [(labels.method, found.trimmed) for labels, found in done if found.trimmed]:
         methods, numbers = [*dict.fromkeys(one for one, _ in trimmed)], [n for _, n in trimmed]
         yield caution("widths", "trimmed", methods=methods, trimmed=numbers)

@@ -1,6 +1,7 @@
 """Parts of a suite in the words of the field, for sentences of templates and warnings."""
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 from suites.method import MethodSpec, PhaseSpec
@@ -11,7 +12,6 @@ from suites.schema import AnySuite, Suite
 from suites.section import Chosen
 
 from ..formats import percent
-from ..metric import spoken
 from ..words import Words
 
 T = TypeVar("T")
@@ -71,12 +71,7 @@ def by_budget(given: T | Mapping[float, T], form: Callable[[T], str] = str) -> s
 
 def rewound(rewind: Rewind) -> str:
     """What is left is trained like this."""
-    begins = (
-        f"set to the weights and statistics that the base had after epoch {rewind.to}"
-        if rewind.what == "weights"
-        else "with the weights that it has"
-    )
-    return f"trained as the base was from epoch {rewind.to} on, {begins}, with fresh momentum"
+    return _WORDS("alike", "rewound", rewind)
 
 
 def budgets(suite: Suite) -> str:
@@ -90,14 +85,8 @@ def budgets(suite: Suite) -> str:
 
 def calibration(suite: AnySuite) -> str:
     """What criteria see; of models with their own, theirs as well."""
-    words = []
-    for model in suite.models:
-        seen = suite.calibration_of(model)
-        augmented = "augmented at random" if seen.augment else "without augmentation"
-        how = f"altered as the recipe {seen.like} does" if seen.like else augmented
-        text = f"{seen.images} training {spoken().sample}s {how}, in batches of {seen.batch_size}"
-        words.append((text + ", in bfloat16" * seen.half, model.title))
-    return _by_model(words)
+    words = partial(_WORDS, "calibration", "described")
+    return _by_model((words(suite.calibration_of(one)), one.title) for one in suite.models)
 
 
 def halved(suite: AnySuite) -> list[str]:
@@ -149,4 +138,4 @@ def recipes(suite: AnySuite) -> list[tuple[str, str]]:
     ]
 
 
-_WORDS = Words("settings.yaml", by_budget, named, options, pattern, rewound, percent=percent)
+_WORDS = Words("settings.yaml", by_budget, named, options, pattern, percent=percent)

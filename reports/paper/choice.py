@@ -27,8 +27,7 @@ def chosen(given: Sequence[str], results: Results) -> Choice:
     """Read `methods=l1,taylor`, `problems=`, `recoveries=`, `budgets=0.5` (each: all of the suite
     unless given), `width=page` (unless given: column), and `names.l1=Magnitude`.
 
-    Raises:
-        ValueError: a key or value that there is not, or two methods would have one name.
+    Raises ValueError for a key or value that there is not, and for two methods of one name.
     """
     shares = {f"{one:g}": one for kept in results.budgets.values() for one in kept}
     there = {
@@ -56,10 +55,8 @@ def chosen(given: Sequence[str], results: Results) -> Choice:
     names = {one: renamed.get(one, display_name(one)) for one in methods}
     for name in names.values():
         if len(same := [method for method, other in names.items() if other == name]) > 1:
-            raise ValueError(
-                f"{' and '.join(same)} would all be called {name}; name them apart, as in "
-                f"names.{same[0]}={name} (1)"
-            )
+            said = f"{' and '.join(same)} would all be called {name}; name them apart"
+            raise ValueError(f"{said}, as in names.{same[0]}={name} (1)")
     budgets = [shares[one] for one in picked["budgets"]]
     wide = picked["width"] == ["page"]
     return Choice(names, picked["problems"], picked["recoveries"], budgets, wide)

@@ -31,8 +31,7 @@ def write_paper(results: Results, given: Sequence[str], out: Path) -> Path:
 
     `given`: what is shown, as `choice.chosen` reads it. `out`: the folder; made if need be.
 
-    Raises:
-        ValueError: a key or value that there is not, or nothing of it has finished.
+    Raises ValueError for a key or value that there is not, or of which nothing has finished.
     """
     choice, parts = chosen(given, results), dict[str, str]()
     out.mkdir(parents=True, exist_ok=True)

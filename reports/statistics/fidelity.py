@@ -54,9 +54,6 @@ def regret(scores: ArrayLike, changes: ArrayLike, share: float) -> Regret:
     Units of equal score at the border are taken in expectation, as a random choice among them.
 
     `scores`, `changes`: [units]. `share`: of the units, in (0, 1].
-
-    >>> regret([0.1, 0.2, 0.3, 0.4], [1.0, 3.0, 2.0, 4.0], share=0.5)
-    Regret(absolute=0.5, normalised=0.5)
     """
     x, y = np.asarray(scores), np.asarray(changes)
     count = max(1, round(share * x.size))

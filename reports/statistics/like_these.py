@@ -64,11 +64,6 @@ def for_problems_like_these(means: ArrayLike, grid: Grid) -> MeanDifference:
 
     `means`: [m, problems] paired differences, method minus reference, one a problem; no NaN.
     `grid`: of these problems.
-
-    >>> grid = Grid(["a", "b", "c", "d", "e"], ["net"] * 5)  # conditional on the one model
-    >>> found = for_problems_like_these([[1.0, 2.0, 3.0, 2.0, 2.0]], grid)
-    >>> found.mean.tolist(), found.error.round(3).tolist(), found.freedom.tolist()
-    ([2.0], [0.316], [4.0])
     """
     table = np.asarray(means, dtype=np.float64).round(DECIMALS)
     mean = table.mean(axis=1)

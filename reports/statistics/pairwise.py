@@ -42,10 +42,6 @@ def pairwise(scores: ArrayLike, families: int = 1, looks: Sequence[Look] = ()) -
         scores: [methods, problems, bases], higher is better; NaN where there is none.
         families: how many such tables share the level (one a recovery).
         looks: where methods may have stopped; p is then out of what the looks spend together.
-
-    >>> found = pairwise([[[3.0, 3.1, 3.3]], [[1.0, 1.0, 1.1]]])
-    >>> found.difference.round(2).tolist(), found.adjusted.round(4).tolist()
-    ([[0.0, 2.1], [-2.1, 0.0]], [[1.0, 0.0008], [0.0008, 1.0]])
     """
     cube = np.asarray(scores, dtype=np.float64)
     k = len(cube)
@@ -66,9 +62,6 @@ def holm(p_values: ArrayLike) -> Floats:
 
     `p_values`: [m], each in [0, 1]. A comparison that was declared and could not be made belongs in
     the family as p = 1.
-
-    >>> holm([0.01, 0.04, 0.03]).tolist()
-    [0.03, 0.06, 0.06]
     """
     p = np.asarray(p_values, dtype=np.float64)
     order = np.argsort(p, kind="stable")
@@ -87,10 +80,6 @@ def cliques(mean_ranks: ArrayLike, p_values: ArrayLike, alpha: float) -> list[tu
 
     `mean_ranks`: [methods]. `p_values`: [methods, methods] adjusted p of each pair, symmetric, 1
     where it is unknown; the diagonal is not read. `alpha`: p <= alpha is a difference.
-
-    >>> p = [[1.0, 0.6, 0.01], [0.6, 1.0, 0.3], [0.01, 0.3, 1.0]]
-    >>> cliques([1.2, 1.9, 2.9], p, alpha=0.05)  # the first and the last differ
-    [(0, 1), (1, 2)]
     """
     ranks = np.asarray(mean_ranks, dtype=np.float64)
     p = np.asarray(p_values, dtype=np.float64)

@@ -26,10 +26,6 @@ def t_interval(
 
     `values`: [n], one a base; rounded to 1e-9. `level`: coverage in (0, 1). `least`, `most`: ends
     of what the values can be.
-
-    >>> found = t_interval([1.0, 2.0, 3.0])
-    >>> round(found.low, 2), found.mean, round(found.high, 2)
-    (-0.48, 2.0, 4.48)
     """
     x = np.asarray(values, dtype=np.float64).round(DECIMALS)
     mean, half = float(x.mean()), np.nan

@@ -59,12 +59,6 @@ def on_these_problems(differences: ArrayLike, *, floor: bool = False) -> MeanDif
 
     `differences`: [m, problems, bases], method minus reference; NaN where there is none. The bases
     of a problem that are there are the first ones. `floor`: as above.
-
-    >>> found = on_these_problems([[[1.0, 2.0, 3.0], [2.0, 2.5, 3.0]]])
-    >>> found.mean.tolist(), found.error.round(3).tolist(), found.freedom.round(2).tolist()
-    ([2.25], [0.323], [2.94])
-    >>> found.p_values.round(4).tolist()
-    [0.0065]
     """
     cube = np.asarray(differences, dtype=np.float64).round(DECIMALS)
     there = ~np.isnan(cube)
