@@ -61,12 +61,8 @@ def expand(suite: Suite | FidelitySuite) -> Iterator[Probe]:
             if isinstance(suite, FidelitySuite):
                 yield Probe(*place, method)
                 continue
-            recoveries = [
-                one for one in suite.recoveries if one.kind == "finetune" or not method.finetuning
-            ]
-            for matched, budget, recovery in product(
-                [None, *method.matched], suite.budgets_of(model).kept, recoveries
-            ):
+            kept, recoveries = suite.budgets_of(model).kept, suite.recoveries_of(method)
+            for matched, budget, recovery in product([None, *method.matched], kept, recoveries):
                 yield Case(*place, method, matched, budget, recovery)
 
 

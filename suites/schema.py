@@ -43,6 +43,8 @@ class Analysis(Section):
     # Bases at which comparisons are decided, each at its share of alpha; the last is the suite's
     # `bases`
     looks: list[Annotated[int, Field(ge=3)]] = Field(default=[])
+    # Two or three that the suite crosses: what does each do, and does that depend on the others
+    factors: list[Literal["criterion", "schedule", "recovery"]] = Field(default=[])
 
 
 class AnySuite(Section):
@@ -238,6 +240,7 @@ class Suite(AnySuite):
         checks = [self._comparable, self._looks, self._tunes, self._finetunes, self._by_its_budgets]
         checks += [self._reaches_its_budgets, self._train_afterwards, self._rewinds]
         checks += [self._fits_its_axis, self._patterns_fit, self._one_axis, self._modelled]
+        checks += [self._crossed] if self.analysis.factors else []
         for check in checks:
             yield from check()
 
@@ -258,6 +261,38 @@ class Suite(AnySuite):
             yield f"first_base = {self.first_base}: analysis.looks begin with base 0; leave one out"
         if looks and (looks != sorted(set(looks)) or looks[-1] != self.bases):
             yield fault("looks", looks=looks, bases=self.bases)
+
+    def _crossed(self) -> Iterator[str]:
+        """Each combination of the levels of factors is one method under one recovery."""
+        found, factors = self.crossing(self.methods), self.analysis.factors
+        if not 2 <= len(set(factors)) == len(factors):
+            yield fault("factors", factors=factors)
+        levels = [list(dict.fromkeys(one)) for one in zip(*found, strict=True)]
+        yield from (fault("one_level", level=one) for one, *more in levels if not more)
+        for wanted in product(*levels):
+            cells = [f"{method} under {recovery}" for recovery, method in found.get(wanted, ())]
+            if len(cells) != 1:
+                by = " and ".join(cells) or "no method"
+                yield fault("crossing", of=" × ".join(wanted), by=by)
+        if any(self.crossing(self.methods_on(one)) != found for one in self.models):
+            yield fault("other_levels")
+
+    def crossing(self, methods: list[MethodSpec]) -> dict[tuple[str, ...], list[tuple[str, str]]]:
+        """The (recovery, method) of each combination of levels of the analysis's factors."""
+        found = dict[tuple[str, ...], list[tuple[str, str]]]()
+        for method in methods:
+            steps = "iterative" if method.iterative else "one-shot"
+            schedule = method.procedure.name if method.procedure else steps
+            of = {"criterion": method.criterion, "schedule": schedule}
+            for recovery in self.recoveries_of(method):
+                of["recovery"] = method.finetuning.name if method.finetuning else recovery.kind
+                levels = tuple(of[one] for one in self.analysis.factors)
+                found.setdefault(levels, []).append((recovery.name, method.name))
+        return found
+
+    def recoveries_of(self, method: MethodSpec) -> list[RecoverySpec]:
+        """Those that a method is tried under: with a way of finetuning, those that finetune."""
+        return [one for one in self.recoveries if one.kind == "finetune" or not method.finetuning]
 
     def _tunes(self) -> Iterator[str]:
         """What is tuned has images to choose by, and every setting is one."""
@@ -282,10 +317,8 @@ class Suite(AnySuite):
 
     def _finetunes(self) -> Iterator[str]:
         """A method's way of finetuning needs a recovery that finetunes."""
-        if any(each.kind == "finetune" for each in self.recoveries):
-            return
         for key, method, _ in self.methods_by_key:
-            if method.finetuning:
+            if method.finetuning and not self.recoveries_of(method):
                 yield fault("no_finetuning", key=key, name=method.finetuning.name)
 
     def _by_its_budgets(self) -> Iterator[str]:

@@ -12,6 +12,7 @@ from . import by_problem, cells, over_problems
 from .best import against_best
 from .changes import changes
 from .equal_cost import at_equal_cost
+from .factorial import factorial
 from .looks import course
 from .power import layout_of
 from .published import ours_and_published
@@ -62,7 +63,8 @@ def analyse(
     void = bool(stands.void(problems))
     ranking = {str(one): rank_methods(str(one), scored, tested=not void) for one in recoveries}
     paired, overall = by_problem.paired(scored), over_problems.overall(scored)
-    _silence(overall, overall.index[[void] * len(overall)])
+    for table in (overall, effects := factorial(scored)):
+        _silence(table, table.index[[void] * len(table)])
     _silence(paired, paired.index[paired["problem"].isin(problems if void else stands.guessing)])
     return Results(
         **vars(scored),
@@ -76,6 +78,7 @@ def analyse(
         overall=overall,
         changes=changes(scored, overall, paired),
         by_factor=by_problem.by_factor(scored),
+        factorial=effects,
         equal_cost=at_equal_cost(scored),
         ranking=ranking,
         standing=against_best(scored, ranking),

@@ -52,6 +52,7 @@ class Results(Analysed, Scores):
     overall: pd.DataFrame
     changes: pd.DataFrame
     by_factor: pd.DataFrame
+    factorial: pd.DataFrame
     equal_cost: pd.DataFrame
     ranking: Mapping[str, MethodRanks]  # recovery -> ranks of all methods
     standing: pd.DataFrame  # the best of each problem and those not told from it

@@ -16,6 +16,7 @@ from . import (
     accuracy,
     accuracy_cost,
     accuracy_latency,
+    factorial,
     fidelity,
     paired_differences,
     pareto,
@@ -44,6 +45,7 @@ FIGURES: Mapping[str, Plots] = {
     "training_cost": partial(pareto.plots, name="training_cost"),
     "recovery_curves": recovery_curves.plots,
     "widths": widths.plots,
+    "factorial": factorial.plots,
 }
 
 

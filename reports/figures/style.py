@@ -18,11 +18,11 @@ from ..formats import in_words
 
 # Okabe-Ito without yellow and black, then Paul Tol's muted set: they differ in lightness as well,
 # and the markers differ throughout, so the figures read without colour.
-_COLOURS = (
+COLOURS = (
     *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"),
     *("#882255", "#999933", "#332288", "#44AA99", "#AA4499", "#117733"),
 )
-_MARKERS = ("s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*", "d", "8")
+MARKERS = ("s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*", "d", "8")
 _DASHES = ((4, 1.5), (1, 1.2), (4, 1.2, 1, 1.2))
 CONTROL_COLOUR = "#000000"
 GREY = "#777777"
@@ -84,8 +84,8 @@ def looks(suite: Suite, loud: Collection[str]) -> dict[str, Look]:
             coloured = method.name in loud
             place = places[coloured]
             # 12 colours and 13 markers: no pair comes twice among the first 156 methods.
-            colour = _COLOURS[place % len(_COLOURS)] if coloured else QUIET
-            marker = _MARKERS[place % len(_MARKERS)]
+            colour = COLOURS[place % len(COLOURS)] if coloured else QUIET
+            marker = MARKERS[place % len(MARKERS)]
             own = Look(method.name, colour, marker, quiet=not coloured)
             places[coloured] += 1
         by_name[method.name] = own

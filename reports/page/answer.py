@@ -30,13 +30,16 @@ NAN = float("nan")
 
 
 def answers(results: Results) -> dict[str, str]:
-    """What may be said of each recovery, by its words, in about two sentences."""
+    """What may be said of each recovery, by its words, in about two sentences; and of factors."""
     if results.footing.rehearsal:
         return {"A rehearsal": "Nothing is concluded."}
-    return {
+    said = {
         capital(after(one)): answered(results, of_control(results, one), _TEXTS)
         for one in results.recoveries
     }
+    if results.suite.analysis.factors and not results.footing.void(results.problems):
+        said["Factors"] = _TEXTS("comparison", "factors", results.factorial.to_dict("records"))
+    return said
 
 
 def like_these(results: Results, recovery: str) -> str:

@@ -105,6 +105,18 @@ def equal_cost_table(results: Results, recovery: str) -> Table | None:
     return captioned("equal_cost", recovery, results, rows, **known)
 
 
+def effect_table(results: Results) -> Table | None:
+    """What each factor does, and what depends on another; None where the suite crosses none."""
+    rows = []
+    for row in results.factorial.to_dict("records"):
+        mean, p = signed(row["mean"]), row["p_adjusted"]
+        cells = [Cell(row["term"]), number(row["share"]), Cell(row["levels"]), mean]
+        cells += [Cell(interval(row["low"], row["high"]), mean.value)]
+        cells += [Cell(interval(row["joint_low"], row["joint_high"]), mean.value)]
+        rows.append([*cells, Cell(p_value(p), number(p).value), Cell(row["word"])])
+    return captioned("factorial", "", results, rows, table=results.factorial) if rows else None
+
+
 def difference_table(results: Results, recovery: str) -> Table:
     """Paired differences of one recovery, a row a problem and comparison."""
     rows = difference_rows(results.paired[results.paired["recovery"] == recovery])

@@ -15,7 +15,7 @@ from ..formats import Table
 from ..words import templates
 from . import answer, findings, wording
 from .glossary import glossary
-from .tables import FRAMES
+from .tables import frames_of
 from .warnings import one_image, scope, warnings
 
 
@@ -39,7 +39,7 @@ def render(
         advice=power.advice(results.layout),
         warnings=list(warnings(results)),
         one_image=one_image(results.trials),
-        csv_names=FRAMES,
+        csv_names=list(frames_of(results)),
     )
 
 

@@ -14,20 +14,18 @@ from ..formats import Cell, Table, after, capital, in_order, number, signed, who
 from ..records import Measurements, budget_words
 from . import latency
 from .captions import captioned, caution
-from .method_tables import HELD_AGAINST
+from .method_tables import HELD_AGAINST, effect_table
 
 PLACE = ["recovery", "method"]
 # Of `Results`, beside the page as CSV.
-FRAMES = (
-    *("trials", "cells", "changes", "paired", "overall", "by_factor", "equal_cost"),
-    *("standing", "noise"),
-)
+FRAMES = ["trials", "cells", "changes", "paired", "overall", "by_factor", "equal_cost"]
+FRAMES += ["standing", "noise"]
 
 
 def frames_of(results: Results) -> dict[str, pd.DataFrame]:
-    """What is written as CSV, by name; ours and the published where any are compared."""
-    shown = [*FRAMES, "published"] if len(results.published) else FRAMES
-    return {name: getattr(results, name) for name in shown}
+    """What is written as CSV, by name; effects of factors, and ours and the published, if any."""
+    more = [one for one in ("factorial", "published") if len(getattr(results, one))]
+    return {name: getattr(results, name) for name in (*FRAMES, *more)}
 
 
 def typeset(results: Results) -> dict[str, list[Table]]:
@@ -38,7 +36,7 @@ def typeset(results: Results) -> dict[str, list[Table]]:
         tables[capital(after(recovery))] = [one for one in made if one is not None]
     if len(results.published):
         tables["Ours and the published"] = [published_table(results)]
-    whole = (make(results) for make in (noise_table, deployed_table))
+    whole = (make(results) for make in (effect_table, noise_table, deployed_table))
     return tables | {"Whole suite": [one for one in whole if one is not None]}
 
 

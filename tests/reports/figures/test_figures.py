@@ -7,8 +7,9 @@ from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
+import crossed
 import figure_records
 import matplotlib
 import numpy as np
@@ -122,6 +123,45 @@ def all_fits(results: Results, name: str | None = None) -> list[str]:
             assert not a.padded(slack).overlaps(b.padded(slack)), f"{plot.name}: {one!r}, {other!r}"
         drawn.append(plot.name)
     return drawn
+
+
+CROSSINGS: dict[str, dict[str, Any]] = {
+    "4 x 3 x 3": {"criteria": ["l2", "taylor", "jacobian", "oba"], "bases": 5,
+                  "schedules": ["one-shot", "iterative", "decay"],
+                  "recoveries": ["finetune", "equivalent", "rewind"]},
+    "2 x 2": {"recoveries": ["none"], "analysis": {"factors": ["schedule", "criterion"]}},
+    "long names": {"criteria": ["gate_decorator", "dhspg_saliency", "hessian_diag", "bn_scale"]},
+    "two bases": {"bases": 2},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", CROSSINGS.values(), ids=CROSSINGS)
+def test_factors_fit_and_show_every_combination_and_term(shape: dict[str, Any]) -> None:
+    suite = crossed.make(**shape)
+    results = analyse(suite, crossed.plausible(suite), crossed.labels(suite))
+    assert all_fits(results, "factorial") == ["factorial"]
+    (plot,) = plots(results, "factorial")
+    factors = suite.analysis.factors
+    cells, terms = plot.data[plot.data["term"].isna()], plot.data[plot.data["term"].notna()]
+    whole = results.cells.set_index(["recovery", "method"])["retained_top1"]
+    of = {levels: whole[cell] for levels, (cell,) in suite.crossing(suite.methods).items()}
+    drawn = cells.set_index(factors)["mean"].to_dict()
+    assert drawn == pytest.approx(of)
+    assert cells["low"].notna().all() == (suite.bases > 2)
+    assert terms["share"].sum() == pytest.approx(100)
+    *panels, below = [ax for ax in plot.figure.axes if ax.get_visible()]
+    assert len(panels) == (cells[factors[2]].nunique() if len(factors) > 2 else 1)
+    shown = [y for ax in panels for line in ax.get_lines() for y in np.asarray(line.get_ydata())]
+    assert sorted(shown) == pytest.approx(sorted(of.values()))
+    assert len(below.patches) == len(terms)
+
+
+def test_factors_without_a_whole_base_are_not_drawn() -> None:
+    suite = crossed.make()
+    results = analyse(suite, crossed.plausible(suite)[1:], crossed.labels(suite))
+    assert list(plots(results, "factorial")) == []
+    alike = crossed.records(suite, lambda levels, one: -1.0)
+    assert list(plots(analyse(suite, alike, crossed.labels(suite)), "factorial")) == []
 
 
 def test_every_plot_says_n_and_describes_itself(small: Results) -> None:
