@@ -63,20 +63,6 @@ def print_table(console: Console, head: Iterable[str], rows: Iterable[Sequence[C
 
     Where it is too wide its widest columns are broken between words. Where that is not enough,
     every row becomes a paragraph with a line for each cell that is not empty.
-
-    >>> rows = [("taylor_activation", "samples, activations"), ("l1", "weights")]
-    >>> print_table(Console(width=36), ("criterion", "needs"), rows)
-    criterion          needs
-    taylor_activation  samples,
-                       activations
-    l1                 weights
-    >>> print_table(Console(width=20), ("criterion", "needs"), rows)
-    criterion
-    taylor_activation
-      needs: samples,
-      activations
-    l1
-      needs: weights
     """
     heads = [Text(one, "bold") for one in head]
     cells = [[plain(one) for one in row] for row in rows]

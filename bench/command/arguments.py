@@ -67,8 +67,7 @@ class ChosenSuite:
     def suite(self, *, has_run: bool = False) -> Suite | FidelitySuite:
         """The suite at its scale; of one that `has_run`, with the looks that it has declared."""
         if self.smoke and self.scale not in ("", "smoke"):
-            other = f"--scale {self.scale} is another one"
-            raise SuiteError(f"--smoke is short for --scale smoke; {other}")
+            raise SuiteError(fault("other_scale", scale=self.scale))
         return self._at("smoke" if self.smoke else self.scale, has_run=has_run)
 
     def outline(self, console: Console) -> Outline:
@@ -110,10 +109,8 @@ class ChosenSuite:
         return planned
 
     def plans_by_scale(self, console: Console) -> dict[str, Plan]:
-        """The plans of all scales of the suite by name, its file as it stands first.
-
-        Raises SuiteError where one scale is asked for as well.
-        """
+        """The plans of all scales of the suite by name, its file as it stands first. Raises
+        SuiteError where one scale is asked for as well."""
         if self.scale or self.smoke:
             raise SuiteError("--scales shows all scales of a suite; leave --scale and --smoke out")
         scales = scales_of(self.name)
@@ -221,8 +218,7 @@ class SuiteToRun(ChosenSuite):
         if self.until_decided:
             return looks_asked(suite, self.cap)
         if self.cap is not None:
-            most = f"--cap {self.cap} is the most bases of --until-decided"
-            raise SuiteError(f"{most}; give that too")
+            raise SuiteError(fault("cap_alone", cap=self.cap))
         return super()._looks(suite, has_run=has_run)
 
 

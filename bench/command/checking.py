@@ -17,9 +17,7 @@ from ..terminal import plain, print_table, say
 
 def show_checks(console: Console, name: str, plugins: Sequence[Path], results: Path) -> int:
     """Check the named criterion, or all that the plugins register; 1 where one does not conform.
-
-    Raises BenchError for neither a name nor a plugin.
-    """
+    Raises BenchError for neither a name nor a plugin."""
     if not name and not plugins:
         raise BenchError("bench check: give the name of a criterion, --plugin FILE or --model NAME")
     with console.status("loading torch and the criteria"):

@@ -20,10 +20,8 @@ from ..terminal import print_table, say
 def difference(
     plan: Outline, records: Sequence[Record], method: str, reference: str
 ) -> MethodDifference:
-    """Two methods of a suite against each other, from its records.
-
-    Raises BenchError for a fidelity suite, and for a name that is none of its methods.
-    """
+    """Two methods of a suite against each other, from its records. Raises BenchError for a fidelity
+    suite, and for a name that is none of its methods."""
     suite = plan.suite
     if not isinstance(suite, Suite):
         raise BenchError(f"{suite.suite} is of kind fidelity, whose report compares criteria")
@@ -38,8 +36,7 @@ def show_difference(console: Console, result: MethodDifference) -> None:
     """Differences on each problem, then what may be said over them."""
     of = spoken()
     what = f"{of.quality} change in {of.points} of {of.title}"
-    title = f"{result.method} minus {result.reference}, {what}"
-    say(console, (title, "bold"))
+    say(console, (f"{result.method} minus {result.reference}, {what}", "bold"))
     level = f"{confidence(result.suite.analysis.alpha)} interval"
     heads = ["difference", level, "bases", "won/tied/lost", "there"]
     for recovery, pairs in result.paired.groupby("recovery", sort=False):

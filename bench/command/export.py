@@ -1,7 +1,5 @@
 """A kept network as a file of another runtime, its outputs and accuracy held against torch's."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from rich.console import Console
@@ -10,7 +8,7 @@ from suites.faults import no_such
 from suites.problem import DatasetSpec
 
 from ..data.datasets import load_dataset
-from ..errors import BenchError, DataError, ExportError
+from ..errors import BenchError, DataError, ExportError, fault
 from ..export.recipe import REBUILD, RECIPE, WEIGHTS, check, read_recipe
 from ..export.runtimes import Run, checked, run_torch, to_onnx, to_torch_export, written
 from ..models.kept import kept_folder, load
@@ -47,9 +45,8 @@ def write_export(
 ) -> None:
     """Write a file into a folder, by default the network's own, and say what was found in it.
 
-    Raises:
-        BenchError: an unknown format, a network that was not kept, an extra that is missing, or a
-            file whose outputs or accuracy are not the network's.
+    Raises BenchError for an unknown format, a network that was not kept, an extra that is missing,
+    and a file whose outputs or accuracy are not the network's.
     """
     if to not in FORMATS:
         raise BenchError(f"--to: {no_such('format', to, FORMATS)}")
@@ -64,8 +61,7 @@ def write_export(
         done, what = to_torch_export(model, inputs, file.with_suffix(".pt2")), to
     else:
         if "rebuild.py" in recipe["beside"]:
-            taken = "a plugin named rebuild.py would be overwritten"
-            raise ExportError(f"{taken}; give it another name")
+            raise ExportError(fault("plugin_rebuild"))
         for one in (*(folder / name for name in (*recipe["beside"], RECIPE)), REBUILD):
             name = one.name.replace(REBUILD.name, "rebuild.py")
             written(where / name, one.read_bytes())
@@ -91,8 +87,7 @@ def _say_accuracy(console: Console, run: Run, store: Store, key: str, data_root:
     try:
         data, then = load_dataset(spec, data_root, store.root), record.measurements.pruned.top1
     except DataError as error:
-        how = "give --plugin and --data-root as when the suite was run"
-        raise DataError(f"the file's accuracy was not checked: {error}; {how}") from error
+        raise DataError(fault("not_measured", error=error)) from error
     batches = data.test.batches(data.task.at_once)
     found = data.task.tally((run(inputs)[0], targets) for inputs, targets in batches).primary
     both = [record.metric.said(one) for one in (found, then)]

@@ -39,11 +39,7 @@ class Requirement:
 
 
 def requirements(suite: AnySuite, data_root: Path, cache: Path) -> list[Requirement]:
-    """All that a suite needs, each thing once.
-
-    Args:
-        cache: where decoded small images are kept, as by a run.
-    """
+    """All that a suite needs, each thing once; `cache` keeps decoded small images, as in a run."""
     data = [_dataset(spec, data_root, cache) for spec in suite.datasets]
     weights = [_weights(spec) for spec in suite.models if spec.weights]
     checkpoints = [_checkpoint(spec, data_root) for spec in suite.models if spec.checkpoint]

@@ -94,8 +94,7 @@ def _preset(console: Console, name: str) -> None:
     say(console, (name, "bold"))
     for key, value in known[name].items():
         say(console, f"{key}: {_written(value)}", indent=4)
-    recipes = sorted(MethodSpec.model_validate(known[name]).recipes)
-    if recipes:
+    if recipes := sorted(MethodSpec.model_validate(known[name]).recipes):
         say(console, "recipes, which a suite may replace under the same names:")
     for one in recipes:
         recipe = named_recipes()[one].model_dump(exclude_defaults=True)
@@ -120,16 +119,10 @@ def _leaves(method: MethodSpec) -> str:
 
 
 def _recipes(console: Console) -> None:
-    rows = [
-        (
-            name,
-            str(one.epochs),
-            str(one.batch_size),
-            f"{one.optimizer} {one.learning_rate:g} {one.schedule}",
-            f"{one.weight_decay:g}",
-        )
-        for name, one in named_recipes().items()
-    ]
+    rows = []
+    for name, one in named_recipes().items():
+        rate = f"{one.optimizer} {one.learning_rate:g} {one.schedule}"
+        rows.append((name, str(one.epochs), str(one.batch_size), rate, f"{one.weight_decay:g}"))
     print_table(console, ("recipe", "epochs", "batch", "optimizer", "weight decay"), rows)
 
 
@@ -199,8 +192,7 @@ def _allowed(annotation: Any) -> str:
     """A type as people write it: the values of a choice, the kinds of others."""
     if typing.get_origin(annotation) is typing.Literal:
         return " | ".join(map(str, typing.get_args(annotation)))
-    inner = typing.get_args(annotation)
-    if inner and type(None) in inner:
+    if (inner := typing.get_args(annotation)) and type(None) in inner:
         return " | ".join([*(_allowed(one) for one in inner if one is not type(None)), "null"])
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "{" + ", ".join(annotation.model_fields) + "}"

@@ -13,10 +13,8 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,59}")
 
 
 def write_criterion(name: str, out: Path | None = None) -> Path:
-    """Write a runnable criterion of that name to `out`, by default `NAME.py` here.
-
-    Raises BenchError for a name that is not fit or is taken, and a file that is there already.
-    """
+    """Write a runnable criterion of that name to `out`, by default `NAME.py` here. Raises
+    BenchError for a name that is not fit or is taken, and a file that is there already."""
     if not _NAME.fullmatch(name):
         better = slug(name).replace("-", "_").replace(".", "_")
         hint = f", such as {better}" if _NAME.fullmatch(better) else ""

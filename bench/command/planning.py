@@ -100,15 +100,10 @@ def _show_tests(console: Console, planned: Plan) -> None:
         return
     layout = layout_of(suite, [trial.labels for trial in planned.trials])
     found = planned_tests(layout)
-    rows = [
-        (
-            test.name,
-            str(test.family),
-            f"{test.power:.2f}",
-            "nothing" if test.detects is None else f"{test.detects:g} {test.unit}",
-        )
-        for test in found
-    ]
+    rows = []
+    for test in found:
+        detects = "nothing" if test.detects is None else f"{test.detects:g} {test.unit}"
+        rows.append((test.name, str(test.family), f"{test.power:.2f}", detects))
     heads = ("what can be shown", "tests", f"power at {TYPICAL:g} SDs", "80 % find")
     print_table(console, heads, rows)
     for test in found:
@@ -178,8 +173,7 @@ def show_epochs(console: Console, planned: Plan) -> None:
             epochs[trial.labels.recovery] = recovery_epochs(trial)
         for kind, spent in epochs.items():
             found.setdefault(kind, {}).setdefault(trial.labels.method, set()).add(spent)
-    trained = {kind: by for kind, by in found.items() if any(map(any, by.values()))}
-    if not trained:
+    if not (trained := {kind: by for kind, by in found.items() if any(map(any, by.values()))}):
         return
     alike: dict[tuple[str, ...], list[str]] = {}
     methods = list(found[OWN[0]])

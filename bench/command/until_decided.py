@@ -11,10 +11,6 @@ def looks_asked(suite: Suite | FidelitySuite, cap: int | None) -> list[int]:
     """A suite's own looks; else at its bases (three at least), at the cap, and between the two.
 
     Raises SuiteError where a suite tests nothing, or the cap adds nothing, or to looks of its own.
-
-    >>> from suites import load_suite
-    >>> looks_asked(load_suite("quickstart"), None), looks_asked(load_suite("quickstart"), 24)
-    ([5, 8, 10], [5, 11, 24])
     """
     from reports.statistics import FEWEST_BASES  # loads scipy
 
@@ -25,6 +21,5 @@ def looks_asked(suite: Suite | FidelitySuite, cap: int | None) -> list[int]:
     first = max(suite.bases, FEWEST_BASES)
     cap = 2 * first if cap is None else cap
     if cap <= first:
-        look = f"the first look of {suite.suite} is at {first} bases"
-        raise SuiteError(f"--cap {cap}: {look}; give more than that")
+        raise SuiteError(fault("low_cap", cap=cap, suite=suite.suite, first=first))
     return suite.analysis.looks or sorted({first, ceil(sqrt(first * cap)), cap})

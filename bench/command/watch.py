@@ -33,9 +33,8 @@ def show_run(console: Console, store: Store, suite: str = "") -> None:
         said = f"No run is under way in {store.root}; bench status tells of those that were."
         logs = sorted(store.root.glob("logs/*"), key=lambda one: one.stat().st_mtime)
         if logs and '"event": "run ended"' not in logs[-1].read_text()[-10_000:]:
-            said += (
-                f" {_suite_of(logs[-1])} died in its last run: the same command goes on from there."
-            )
+            died = f"{_suite_of(logs[-1])} died in its last run"
+            said += f" {died}: the same command goes on from there."
         say(console, said)
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(f"the run's log is damaged ({error!r}); bench status SUITE") from error

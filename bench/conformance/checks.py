@@ -115,8 +115,7 @@ def members(seen: Behaviour) -> Said:
         return "not applicable", "has scores() of its own"
     first = 1 if getattr(criterion.options, "reduction", None) == "first" else None
     counted = [one for group in criterion.groups for one in criterion.counted(group)[:first]]
-    deaf = [one for one in counted if not contributes(criterion, one)]
-    if deaf:
+    if deaf := [one for one in counted if not contributes(criterion, one)]:
         places = few([f"{one.name} ({one.kind} {one.side})" for one in deaf], " ")
         return "fail", f"counts() names {places}, but the scores do not depend on it"
     every = [one for group in criterion.groups for one in group.members if one.scored]
@@ -146,8 +145,7 @@ def weights(seen: Behaviour) -> Said:
     for scoring in (seen.weights, seen.weights_permuted):
         if scoring.error is not None:
             return "fail", f"raises with weights as units: {scoring.error}"
-        fault = shape_fault(scoring, groups) or not_finite(scoring, groups)
-        if fault:
+        if fault := shape_fault(scoring, groups) or not_finite(scoring, groups):
             return "fail", fault
     if seen.weights.draws:
         return "pass", "finite, of the right shapes; drawn at random"
@@ -191,8 +189,7 @@ def shape_fault(scoring: Scoring, groups: Sequence[Group]) -> str | None:
 def not_finite(scoring: Scoring, groups: Sequence[Group]) -> str | None:
     """The first group with NaN or infinity, in words."""
     for group, values in zip(groups, scoring.scores, strict=True):
-        bad = int((~torch.isfinite(values)).sum())
-        if bad:
+        if bad := int((~torch.isfinite(values)).sum()):
             return f"group {group.root}: {bad} of {values.numel()} values are NaN or infinite"
     return None
 

@@ -55,7 +55,6 @@ def fails(findings: Iterable[Finding]) -> bool:
 def summary(findings: Sequence[Finding]) -> str:
     """One sentence: whether a criterion conforms, and what it fails if not."""
     name = findings[0].criterion
-    failed = list(dict.fromkeys(one.check for one in findings if one.verdict == "fail"))
-    if failed:
+    if failed := list(dict.fromkeys(one.check for one in findings if one.verdict == "fail")):
         return f"{name} does not keep its promises: {', '.join(failed)}"
     return f"{name} conforms"

@@ -71,7 +71,6 @@ def unscored(network: Network, task: str, tell: Callable[[str], None]) -> dict[s
         except Exception as error:
             why[name] = str(error) or f"takes more than {LONGEST:.0f} s for {SAMPLES} samples"
             continue
-        fault = scoring.error or shape_fault(scoring, groups) or not_finite(scoring, groups)
-        if fault:
+        if fault := scoring.error or shape_fault(scoring, groups) or not_finite(scoring, groups):
             why[name] = str(fault) or type(fault).__name__
     return why

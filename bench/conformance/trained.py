@@ -77,12 +77,10 @@ def check_trained(name: str, results: Path) -> list[Finding]:
     if scoring.error is not None:
         verdict: Verdict = "not applicable" if isinstance(scoring.error, NotApplicable) else "fail"
         return [Finding(name, "runs", "trained", verdict, str(scoring.error))]
-    fault = shape_fault(scoring, case.groups) or not_finite(scoring, case.groups)
-    if fault:
+    if fault := shape_fault(scoring, case.groups) or not_finite(scoring, case.groups):
         return [Finding(name, "finite", "trained", "fail", fault)]
     spent = Finding(name, "cost", "trained", "information", cost(name, case))
-    scores = group_scores(scoring, case.groups)
-    if scores is None:
+    if (scores := group_scores(scoring, case.groups)) is None:
         said = "picks sets, gives no scores that could be ranked"
         return [spent, Finding(name, "ranks like", "trained", "not applicable", said)]
     others: Tasks = {
@@ -106,8 +104,7 @@ def seeds_agree(name: str, scores: GroupScores, case: TrainedCase) -> list[Findi
     runs: list[GroupScores] = [scores]
     for seed in range(1, SEEDS):
         scoring = attempt(case.model, {name: (name, case.groups)}, case.batches, seed)[name]
-        other = group_scores(scoring, case.groups)
-        if other is None:
+        if (other := group_scores(scoring, case.groups)) is None:
             said = f"no finite scores with seed {seed}: {scoring.error or 'NaN or infinite'}"
             return [Finding(name, "seeds agree", "trained", "fail", said)]
         runs.append(other)
@@ -211,11 +208,7 @@ def check(
     This takes some seconds; the first time some more, to train the small network on digits, which
     is kept among the bases of the folder `results`.
 
-    Args:
-        tell: hears what is looked at next.
-
-    Raises:
-        UnknownCriterion: no criterion bears this name.
+    `tell` hears what is looked at next. Raises UnknownCriterion where none bears this name.
     """
     name = find(name).name
     findings: list[Finding] = []

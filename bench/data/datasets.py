@@ -64,8 +64,7 @@ def load_dataset(
 
     Decoded small images are kept under `cache`; large ones are decoded by `threads`.
 
-    Raises:
-        DataError: an unknown name, missing or corrupt data, or impossible sizes.
+    Raises DataError for an unknown name, missing or corrupt data, or impossible sizes.
 
     >>> data = load_dataset(DatasetSpec(name="digits"), Path("data"), Path("cache"))
     >>> data.classes, len(data.train), len(data.validation), len(data.test)
@@ -80,8 +79,7 @@ def load_dataset(
 
 def read(source: Source) -> Splits:
     """The images of a dataset as it is given; raises DataError as `load_dataset`."""
-    known = find(source.spec.name)
-    if known is None:
+    if (known := find(source.spec.name)) is None:
         raise DataError(no_such("dataset", source.spec.name, list_datasets()))
     reader = known.registered or pkgutil.resolve_name(f"{__package__}.{known.where}")
     options = options_of(f"datasets.{source.spec.name}", source.spec.options, reader)

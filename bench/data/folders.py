@@ -104,8 +104,7 @@ def _class_folders(
     names = _class_names(there)
     if classes is None and _class_names(of_test) != names:
         odd = sorted(set(names) ^ set(_class_names(of_test)))
-        differ = f"{there} and {of_test} differ in their class folders"
-        raise DataError(f"{differ}: {', '.join(odd[:5])}")
+        raise DataError(fault("other_classes", one=there, other=of_test, odd=", ".join(odd[:5])))
     return read_pictures(source, [_listing(one, merged) for one in (there, of_test)], named)
 
 
@@ -161,8 +160,7 @@ def _listing(folder: Path, classes: list[list[str]]) -> Listing:
     names: list[str] = []
     labels: list[int] = []
     for label, of in enumerate(classes):
-        images = [image for name in of for image in images_in(folder, name)]
-        if not images:
+        if not (images := [image for name in of for image in images_in(folder, name)]):
             raise DataError(f"{folder / of[0]} has no images")
         names += images
         labels += [label] * len(images)

@@ -35,10 +35,8 @@ class MaskedImages(ArrayImages):
 
 
 def read_segmentation(source: Source) -> Splits:
-    """Folders of images and masks (palette or grey, of class numbers), squeezed to squares.
-
-    Raises DataError that names a folder or a mask that is missing, or no mask.
-    """
+    """Folders of images and masks (palette or grey, of class numbers), squeezed to squares. Raises
+    DataError that names a folder or a mask that is missing, or no mask."""
     spec, size = source.spec, source.spec.image_size or 224
     refuse_keys(spec, "crops")
     if not spec.root:
@@ -47,8 +45,7 @@ def read_segmentation(source: Source) -> Splits:
     content = hashlib.sha256(f"{size} {normalize}".encode())
 
     def split(folder: Path) -> MaskedImages:
-        pairs = [_pair(folder, name, size) for name in images_in(folder, "images")]
-        if not pairs:
+        if not (pairs := [_pair(folder, name, size) for name in images_in(folder, "images")]):
             raise DataError(f"{spec.name}: {folder / 'images'} has no images")
         pixels, labels = (torch.from_numpy(np.stack(each)) for each in zip(*pairs, strict=True))
         content.update(pixels.numpy().tobytes() + labels.numpy().tobytes())

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from ..errors import DataError
+from ..errors import DataError, fault
 
 Picture = Path | Image.Image
 
@@ -21,15 +21,12 @@ def decode(picture: Picture, cut: Callable[[Image.Image], Image.Image]) -> np.nd
             # np.array copies: the pixels outlive the image, and torch wants them writable.
             return np.array(cut(shown(image)))
     except Exception as error:  # whatever a decoder raises
-        said = f"{picture} is no readable image ({error}); replace or remove it"
-        raise DataError(said) from error
+        raise DataError(fault("no_picture", picture=picture, error=error)) from error
 
 
 def shown(image: Image.Image) -> Image.Image:
     """An RGB image as people see it: turned as its EXIF says, 16 bits scaled to 8, over white.
-
-    Raises ValueError for several frames, and for pixels that are no numbers of 8 or 16 bits.
-    """
+    Raises ValueError for several frames, and for pixels that are no numbers of 8 or 16 bits."""
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format != "MPO":  # phones store a preview beside the photo
         raise ValueError(f"it has {frames} frames; keep one")

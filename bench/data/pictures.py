@@ -133,10 +133,8 @@ Pictures = Listing | AtHand  # images of one split with their labels, in the sam
 def read_pictures(
     source: Source, listings: Sequence[Pictures], names: Sequence[str] = ()
 ) -> Splits:
-    """Splits of RGB images: decoded once if small, read batch by batch if not.
-
-    `names` are those of the classes, where they have any.
-    """
+    """Splits of RGB images: decoded once if small, read batch by batch if not. `names` are those of
+    the classes, where they have any."""
     known = find(source.spec.name)
     content = [listing.identity(source.cache) for listing in listings]
     fixed = known and known.contents
@@ -170,10 +168,8 @@ def read_pictures(
 
 
 def decoded(listing: Pictures, identity: object, size: int, cache: Path) -> Tensor:
-    """All images of a listing as uint8 [n, 3, size, size], from the cache or into it.
-
-    `identity` is the listing's own, which takes a look at every file to find.
-    """
+    """All images of a listing as uint8 [n, 3, size, size], from the cache or into it. `identity` is
+    the listing's own, which takes a look at every file to find."""
     stored = cache / "images" / f"{content_key([size, identity])}.npy"
     shape = (len(listing.labels), 3, size, size)
 

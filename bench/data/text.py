@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..errors import DataError
+from ..errors import DataError, fault
 from .augment import Augmentation, Jitter
 from .images import Batch, Draw, Images
 from .reader import Source, Splits, refuse_keys
@@ -46,8 +46,7 @@ def read_text(source: Source, length: Annotated[int, Field(ge=2)] = 64) -> Split
     root = source.folder("")
     files = [root] if root.is_file() else sorted(root.rglob("*.*"))
     texts = (one for one in files if one.suffix in SUFFIXES and one.is_file())
-    content = b"\n".join(one.read_bytes() for one in texts)
-    if not content:
+    if not (content := b"\n".join(one.read_bytes() for one in texts)):
         raise DataError(f"text: {root} is no text file, and no folder with {', '.join(SUFFIXES)}")
     tokens = torch.from_numpy(np.frombuffer(content, np.uint8).copy()).to(source.device)
     cut = round(0.9 * len(tokens))
@@ -55,8 +54,7 @@ def read_text(source: Source, length: Annotated[int, Field(ge=2)] = 64) -> Split
     def split(part: Tensor) -> Passages:
         samples = (len(part) - 1) // length
         if samples < 2:
-            few = f"{len(tokens)} bytes, too few for samples of {length}"
-            raise DataError(f"text: {root} has {few}; bring more, or lower length")
+            raise DataError(fault("short_text", root=root, bytes=len(tokens), length=length))
         return Passages(part, length, chosen=torch.arange(samples))
 
     identity = [hashlib.sha256(content).hexdigest(), length]

@@ -38,10 +38,8 @@ def load(
 ) -> list[Loaded]:
     """Copies of a network, in eval mode, ready to run on a batch of that size.
 
-    `inputs`: arguments of its forward, of any batch.
-
-    Raises:
-        ExportError: this runtime is missing, or cannot run the network.
+    `inputs`: arguments of its forward, of any batch. Raises ExportError where this runtime is
+    missing, or cannot run the network.
     """
     batch = resized(inputs, deployment.batch)
     with threads(deployment.threads), tempfile.TemporaryDirectory() as folder:

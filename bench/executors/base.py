@@ -54,10 +54,8 @@ def make_executor(
     timeout_s: float | None,
     slurm: Sequence[str] = (),  # KEY=VALUE, of its worker jobs
 ) -> Executor:
-    """The executor of that name, as `check_executor` has passed it.
-
-    Raises BenchError where Ray or submitit is not installed, and for no GPU where one is asked for.
-    """
+    """The executor of that name, as `check_executor` has passed it. Raises BenchError where Ray or
+    submitit is not installed, and for no GPU where one is asked for."""
     if name == "inline":
         return Inline(settings)
     if name == "slurm":

@@ -115,8 +115,7 @@ def _write(
     try:
         found = [each.flatten()[:FIRST].clone() for each in outputs(model, one)]
     except Exception as error:  # of the user's forward
-        said = f"the network does not run on one image: {type(error).__name__}: {error}"
-        raise ExportError(said) from error
+        raise ExportError(fault("does_not_run", on="one image", error=error)) from error
     held = {f"input.{at}": each for at, each in enumerate(one)}
     held |= {f"output.{at}": each for at, each in enumerate(found)}
     written(folder / CHECK, save(held))
@@ -177,13 +176,7 @@ def check(folder: Path) -> tuple[tuple[Tensor, ...], list[Tensor]]:
 
 def changes(unpruned: nn.Module, pruned: nn.Module) -> dict[str, Any]:
     """Layers and tensors that are gone, attributes that differ, unpruned shapes of cut tensors.
-
-    Raises ExportError where the pruned network has a layer or tensor that the other one lacks.
-
-    >>> found = changes(nn.Linear(4, 3), nn.Linear(4, 2))
-    >>> found["attributes"], found["unpruned_shapes"]
-    ({'': {'out_features': 2}}, {'weight': [3, 4], 'bias': [3]})
-    """
+    Raises ExportError where the pruned network has a layer or tensor that the other one lacks."""
     before, after = (dict(one.named_modules(remove_duplicate=False)) for one in (unpruned, pruned))
     old, new = named_tensors(unpruned), named_tensors(pruned)
     others = [one for one in after if _kind(before.get(one)) != _kind(after[one])]
@@ -232,8 +225,7 @@ def _plain(value: Any) -> bool:
 
 
 def _constructed(folder: Path, recipe: Mapping[str, Any]) -> nn.Module:
-    how = recipe["constructor"]
-    if how is None:
+    if (how := recipe["constructor"]) is None:
         raise ExportError(fault("no_constructor", folder=folder, recipe=recipe))
     code = runpy.run_path(str(REBUILD))
     try:
@@ -241,8 +233,7 @@ def _constructed(folder: Path, recipe: Mapping[str, Any]) -> nn.Module:
         with torch.random.fork_rng(devices=[]), unregistered(folder):
             made: nn.Module = code["effective"](code["construct"](folder, recipe, how))
     except Exception as error:  # of a user's constructor, or of what is not installed
-        said = f"{type(error).__name__}: {error}"
-        raise ExportError(f"{folder}: its constructor {how['call']} fails: {said}") from error
+        raise ExportError(fault("not_constructed", folder=folder, how=how, error=error)) from error
     return made
 
 

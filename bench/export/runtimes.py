@@ -168,5 +168,4 @@ def _refused(by: str, what: str = "write") -> Iterator[None]:
         while cause.__cause__ is not None:
             cause = cause.__cause__
         first = " ".join((str(cause).strip() or type(cause).__name__).splitlines()[:2])
-        said = f"{by} cannot {what} this network for batches of any size: {first}"
-        raise ExportError(said) from error
+        raise ExportError(fault("refused", by=by, what=what, first=first)) from error

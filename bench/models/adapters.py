@@ -4,8 +4,6 @@ A layer's class changes, and a packed layer of queries, keys and values becomes 
 network computes stays, and checkpoints with the packed names still fit.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from torch import nn

@@ -29,9 +29,7 @@ NESTS = ("state_dict", "model_state_dict", "model_state", "model", "net", "netwo
 
 def local_checkpoint(spec: ModelSpec, data_root: Path) -> ModelSpec:
     """The same model with a path as its checkpoint: a URL's file is fetched to the data root.
-
-    Raises ModelError if it cannot be, or has not the hash that the model asks for.
-    """
+    Raises ModelError if it cannot be, or has not the hash that the model asks for."""
     if not spec.checkpoint or "://" not in spec.checkpoint:
         return spec
     file = checkpoint_file(spec, data_root)
@@ -85,16 +83,13 @@ def load_checkpoint(model: nn.Module, path: Path, sha256: str | None = None) -> 
         lines = [line.strip() for line in str(error).splitlines()[1:]]
         raise ModelError(fault("other_shapes", path=path, shapes=few(lines))) from error
     both = zip(("it lacks", "the model has no"), misfit, strict=True)
-    faults = [f"{what} {few(keys)}" for what, keys in both if keys]
-    if faults:
+    if faults := [f"{what} {few(keys)}" for what, keys in both if keys]:
         raise ModelError(fault("other_keys", path=path, faults="; ".join(faults)))
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The state dict in a file, out of its nest and without `module.` before its keys.
-
-    Raises ModelError if the file is missing, broken, holds more than tensors, or no state dict.
-    """
+    """The state dict in a file, out of its nest and without `module.` before its keys. Raises
+    ModelError if the file is missing, broken, holds more than tensors, or no state dict."""
     try:
         with warnings.catch_warnings():
             # A plain pickle is refused below; that its protocol is unusual adds nothing.
@@ -104,8 +99,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise ModelError(fault("unpickled", path=path, error=_headline(error))) from error
     except Exception as error:  # whatever the bytes make of torch's reader
         raise ModelError(f"checkpoint {path} cannot be read: {_headline(error)}") from error
-    state = _unnested(content)
-    if state is None:
+    if (state := _unnested(content)) is None:
         inside = few([str(key) for key in content]) if isinstance(content, Mapping) else ""
         found = f"{type(content).__name__} {inside}"
         raise ModelError(fault("no_state", path=path, found=found, nests=", ".join(NESTS)))

@@ -20,7 +20,7 @@ from criteria.source import closure, hash_of
 from suites.faults import meant, no_such
 from suites.files import read_yaml
 
-from ..errors import ModelError, at_fault
+from ..errors import ModelError, at_fault, fault
 from ..export.recipe import Call, call
 
 # Ours: their line in `bench list`, the `module:function` that builds one, and what is fixed there.
@@ -67,8 +67,7 @@ def found(place: str) -> Callable[..., Any]:
     here, top = str(Path.cwd()), module.partition(".")[0]
     local, other = PathFinder.find_spec(top, [here]), find_spec(top)
     if local and other and local.origin and other.origin != local.origin and top != "bench":
-        places = f"{local.origin} and {other.origin}"
-        raise ModelError(f"there are two modules {top!r}: {places}; rename yours")
+        raise ModelError(fault("two_modules", top=top, one=local.origin, other=other.origin))
     if here not in sys.path:
         sys.path.append(here)  # last, so that a file of theirs shadows nothing installed
     try:
@@ -139,18 +138,16 @@ def refuse_unknown(name: str, options: Collection[str], known: Collection[str]) 
 def call_of(
     name: str, build: Callable[..., Any], shape: Mapping[str, Any], options: Mapping[str, Any]
 ) -> Call:
-    """The call of a user's constructor: the options, and of the shape what it takes by name.
-
-    Raises ModelError for an option that it does not take, or an argument that it lacks.
-    """
+    """The call of a user's constructor: the options, and of the shape what it takes by name. Raises
+    ModelError for an option that it does not take, or an argument that it lacks."""
     parameters = inspect.signature(build).parameters.values()
     single = [one for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
     if not any(one.kind is one.VAR_KEYWORD for one in parameters):
         refuse_unknown(name, options, [one.name for one in single])
     given = {**fitting([one.name for one in single], shape), **options}
     if lacks := [one.name for one in single if one.default is one.empty and one.name not in given]:
-        known = f"which is nothing of the data's shape ({', '.join(shape)})"
-        raise ModelError(f"{name} asks for {', '.join(lacks)}, {known}; give it under `options`")
+        asked = {"lacks": ", ".join(lacks), "shape": ", ".join(shape)}
+        raise ModelError(fault("no_argument", name=name, **asked))
     return call(name if ":" in name else _place(build), **given)
 
 

@@ -18,7 +18,7 @@ from suites.faults import no_such
 from suites.files import read_yaml
 from suites.problem import ModelSpec
 
-from ..errors import ModelError, at_fault
+from ..errors import ModelError, at_fault, fault
 from ..export.recipe import Call, call
 from ..tasks.logits import logits_in
 from ..tasks.task import Task
@@ -71,8 +71,8 @@ def fresh(spec: ModelSpec, seed: int, inputs: Tensor, task: Task, **shape: int) 
 
     Of others' weights behind masks and parametrizations become those that act, in float32.
 
-    Raises:
-        ModelError: see `build_model`; it does not run on such inputs, or gives something else.
+    Raises ModelError as `build_model`, and where it does not run on such inputs, or gives something
+    else.
     """
     model = build_model(spec, seed=seed, **shape).to(inputs.device)
     if code_of(spec) is None:
@@ -93,20 +93,12 @@ def fresh(spec: ModelSpec, seed: int, inputs: Tensor, task: Task, **shape: int) 
 
 
 def constructor(spec: ModelSpec, **shape: int) -> Call:
-    """The call that makes a network for data of this shape.
-
-    Raises:
-        ModelError: unknown names and options.
-
-    >>> constructor(ModelSpec(name="torch.nn:Identity", options={"width": 3}), classes=10)
-    {'call': 'torch.nn:Identity', 'arguments': {'width': 3}}
-    """
+    """The call of a network for data of this shape; ModelError for unknown names and options."""
     kind = spec.name.partition(":")[0]
     if kind == "torchvision":
         return _from_torchvision(spec, shape)
     if spec.weights:
-        what = f"weights by name exist for {TORCHVISION}NAME only"
-        raise ModelError(f"{spec.name}: {what}; give `checkpoint:`")
+        raise ModelError(fault("weights_by_name", name=spec.name))
     if kind in ("timm", "hf"):
         return (hubs.from_timm if kind == "timm" else hubs.from_transformers)(spec, shape)
     if spec.name not in ARCHITECTURES:

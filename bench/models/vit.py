@@ -7,8 +7,6 @@ that every head loses as much (`equal_blocks`), or goes as a whole (`whole_block
 (`kept_whole`).
 """
 
-from __future__ import annotations
-
 from typing import Any, Literal
 
 import torch.nn.functional as F
@@ -16,6 +14,9 @@ from torch import Tensor, nn
 
 from ..data.vision import torchvision
 from ..errors import ModelError
+
+# What of the heads may leave: channels of all heads alike, whole heads, or nothing.
+Unit = Literal["head_dims", "heads", "kept"]
 
 
 class PrunableViT(torchvision.models.VisionTransformer):
@@ -86,10 +87,6 @@ def vit_small(
         model.conv_proj = nn.Conv2d(channels, width, patch, patch)
     model.draw_head()
     return make_prunable(model, attention)
-
-
-# What of the heads may leave: channels of all heads alike, whole heads, or nothing.
-Unit = Literal["head_dims", "heads", "kept"]
 
 
 class SelfAttention(nn.Module):
@@ -171,8 +168,7 @@ class SelfAttention(nn.Module):
             for packed in {f"{prefix}in_proj_{kind}", f"{prefix}qkv.{kind}"} & {*state}:
                 parts = zip("qkv", state.pop(packed).chunk(3), strict=True)
                 state |= {f"{prefix}{name}.{kind}": part for name, part in parts}
-            out = state.pop(f"{prefix}out_proj.{kind}", None)
-            if out is not None:
+            if (out := state.pop(f"{prefix}out_proj.{kind}", None)) is not None:
                 state[f"{prefix}proj.{kind}"] = out
         super()._load_from_state_dict(state, prefix, *rest)
 

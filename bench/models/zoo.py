@@ -100,9 +100,7 @@ def weights_file(entry: Any) -> Path:
 
 def downloaded(name: str, weights: str) -> nn.Module:
     """A torchvision model with weights by name, which torch fetches where they are not there yet.
-
-    Raises ModelError for weights that are none, or cannot be fetched.
-    """
+    Raises ModelError for weights that are none, or cannot be fetched."""
     entry = published(name, weights)
     try:
         return torchvision.models.get_model(name, weights=entry, progress=False)

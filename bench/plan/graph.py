@@ -74,8 +74,7 @@ class _Stored:
 
     def _path(self, job: PathJob) -> bool:
         """A path is whole with its masks, where it has some, and what it has trained."""
-        known = self._known("paths", job.key, job.at.base)
-        if known is None:
+        if (known := self._known("paths", job.key, job.at.base)) is None:
             return False
         masks = self._store.path("paths", job.key, ".npz")
         if job.unstructured and read_arrays(masks) is None:

@@ -308,8 +308,7 @@ class PathJob(_ByCriterion):
     @property
     def schedule(self) -> Schedule | None:
         """Where an iterative path stops; None of one-shot."""
-        spec = self.iterative
-        if spec is None:
+        if (spec := self.iterative) is None:
             return None
         assert isinstance(spec.steps, int), "each budget has its own path"
         assert not isinstance(spec.to, dict), "each budget has its own path"

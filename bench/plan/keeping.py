@@ -21,18 +21,7 @@ from ..terminal import say
 from .jobs import Trial, TrialJob
 from .plan import Plan
 
-# Prints as JSON the folders of networks that cannot be loaded, and why; users' code may print, too.
-AFRESH = """
-import contextlib, json, sys, bench
-why = {}
-for folder in sys.argv[1:]:
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            bench.load(folder)
-    except bench.errors.BenchError as error:
-        why[folder] = str(error)
-print(json.dumps(why))
-"""
+AFRESH = Path(__file__).with_name("afresh.txt")
 
 
 def keeping(
@@ -87,7 +76,7 @@ def check_kept(keys: Collection[str], store: Store, console: Console) -> None:
     Those that it cannot rebuild are no longer taken for kept.
     """
     folders = [store.path("networks", key) for key in sorted(keys) if is_kept(store, key)]
-    command = [sys.executable, "-c", AFRESH, *map(str, folders)]
+    command = [sys.executable, "-c", AFRESH.read_text("utf-8"), *map(str, folders)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         say(console, ("not checked", "red"), f" {' '.join(done.stderr.splitlines()[-1:])}")

@@ -46,10 +46,8 @@ class Outline:
         return [trial.labels for trial in self.trials]
 
     def needed(self, records: Sequence[Record]) -> tuple[Self, Course]:
-        """What the looks of its suite need after these records, and how far they have come.
-
-        Without looks that is the whole of it.
-        """
+        """What the looks of its suite need after these records, and how far they have come. Without
+        looks that is the whole of it."""
         found = course(self.suite, records, self.expected)
         wanted = set(found.needed)
         kept = [trial for trial in self.trials if trial.labels in wanted]

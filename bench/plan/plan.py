@@ -31,8 +31,7 @@ class Plan(Outline):
         Raises PlanError for a name that is none of its methods, or letters that begin no key.
         """
         known = self.suite.method_names
-        unknown = [name for name in methods if name not in known]
-        if unknown:
+        if unknown := [name for name in methods if name not in known]:
             raise PlanError(f"--methods: {no_such('method in this suite', unknown[0], known)}")
         chosen = [
             one
@@ -67,8 +66,7 @@ class Plan(Outline):
 def make_plan(suite: Suite | FidelitySuite) -> Plan:
     """Resolve every name of a suite and key every trial.
 
-    Raises:
-        PlanError: a name or an option that does not exist, a checkpoint that cannot be read.
+    Raises PlanError for names and options that do not exist, and unreadable checkpoints.
 
     >>> from suites import load_suite
     >>> plan = make_plan(load_suite("quickstart", ["methods=[l1, jacobian]", "bases=1"]))

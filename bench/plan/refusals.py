@@ -89,10 +89,8 @@ def too_short(procedure: PhaseUse | None, dataset: DatasetSpec) -> Iterator[str]
 
 
 def shared_metric(suite: AnySuite) -> Metric:
-    """What all networks of a suite are compared by.
-
-    Raises PlanError where its tasks are several, or its ROPE is the default of another unit.
-    """
+    """What all networks of a suite are compared by. Raises PlanError where its tasks are several,
+    or its ROPE is the default of another unit."""
     tasks = {one.title: task_of(one) for one in suite.datasets}
     if len({one.name for one in tasks.values()}) > 1:
         said = ", ".join(f"{title} is for {one.name}" for title, one in tasks.items())

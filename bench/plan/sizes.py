@@ -84,8 +84,7 @@ def _kept(spec: str, shape: tuple[int, int, int], store: Store | None) -> ModelS
     theirs = code_of(ModelSpec.model_validate_json(spec)) or version("torchvision")
     key = content_key([spec, shape, code, theirs])
     file = store.path("sizes", key, ".json")
-    known = read_json(file)
-    if known is None:
+    if (known := read_json(file)) is None:
         known = asdict(_size(spec, *shape))
         with suppress(StoreError):  # a folder that is only to be read is planned for all the same
             write_json(file, known)

@@ -72,8 +72,7 @@ def work_of(
     """The work of jobs, each once; sizes of networks are kept in `store`."""
     load, seconds, unknown = Load(), 0.0, set()
     for job in todo:
-        job_load = load_of(job, data_root, store)
-        if job_load is None:
+        if (job_load := load_of(job, data_root, store)) is None:
             dataset = dense_of(job).dataset
             unknown.add(dataset.label or dataset.root or dataset.name)
             continue
@@ -88,8 +87,7 @@ def load_of(
     """The work of a job, that of the jobs it waits for excluded; None where its data's size is
     not known."""
     dense = dense_of(job)
-    extent = dataset_size(dense.dataset, data_root)
-    if extent is None:
+    if (extent := dataset_size(dense.dataset, data_root)) is None:
         return None
     problem = _Problem(extent, model_size(dense.model, extent, store))
     match job:

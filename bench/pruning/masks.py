@@ -17,6 +17,7 @@ from criteria import Group, weight_structure
 from criteria.training import Rider
 from suites.protocol import pattern
 
+from ..errors import fault
 from .cost import weight_uses
 from .network import Schedule
 from .selection import InfeasibleBudget, ordered_quantiles
@@ -39,8 +40,7 @@ def weights_kept(total: int, share: float) -> int:
     """The share of so many weights, rounded to a whole one; InfeasibleBudget if none is left."""
     kept = round(share * total)
     if kept < 1:
-        none = f"{share:g} of {total} weights is none"
-        raise InfeasibleBudget(f"budgets.weights: {none}; drop this budget")
+        raise InfeasibleBudget(fault("none_stays", share=share, total=total))
     return kept
 
 
@@ -60,15 +60,11 @@ def choose_masks(
     # zero; told the stop, its number, from 0, and the masks.
     recover: Recover | None = None,
 ) -> dict[float, Masks]:
-    """The masks at each share of weights kept; as `choose_removed`, of single weights.
-
-    Raises:
-        InfeasibleBudget: a share that leaves nothing, or is not that of the pattern.
-    """
+    """The masks at each share of weights kept; as `choose_removed`, of single weights. Raises
+    InfeasibleBudget for a share that leaves nothing, or is not that of the pattern."""
     kept, of = pattern(scope) or (0, 0)
     if of and any(abs(share - kept / of) > 1e-6 for share in shares):
-        only = {"weights": round(kept / of, 6)}
-        raise InfeasibleBudget(f"scope {scope} keeps {kept} of every {of} weights: budget {only}")
+        raise InfeasibleBudget(fault("pattern", scope=scope, kept=kept, of=of, share=kept / of))
     if schedule is None:
         scores = scorer(model)
         if like is not None and not of:
@@ -201,8 +197,7 @@ def check_held(model: nn.Module, masks: Masks) -> None:
     """Raises ArithmeticError where masked weights are back, with their layer and number."""
     for layer, mask in masks.items():
         weights = _weight(model, layer).detach().flatten().cpu()
-        back = int(weights[~mask].count_nonzero())
-        if back:
+        if back := int(weights[~mask].count_nonzero()):
             raise ArithmeticError(f"{layer}: {back} masked weights are no longer zero")
 
 

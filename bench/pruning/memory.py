@@ -60,11 +60,8 @@ class _Tape(TorchDispatchMode):
 
 
 def memory_model(network: Network) -> Cost:
-    """Bytes of a network at its peak, by units removed.
-
-    Raises:
-        BenchError: it holds other tensors once a group is narrower.
-    """
+    """Bytes of a network at its peak, by units removed. Raises BenchError where it holds other
+    tensors once a group is narrower."""
     groups, image = network.structure.groups, resized(network.inputs, 1)
     whole = _Tape(network.model, image)
     dense = torch.tensor(whole.bytes, dtype=torch.float64)
@@ -98,9 +95,7 @@ def met_in_memory(
     network: Network, choose: Callable[[Network], Choice | InfeasibleBudget]
 ) -> Choice | InfeasibleBudget:
     """What leaves by the memory that is modelled, held against a forward pass of what is left.
-
-    Raises ArithmeticError where the network holds other memory than the model of it says.
-    """
+    Raises ArithmeticError where the network holds other memory than the model of it says."""
     model = memory_model(network)
     choice = choose(replace(network, cost=replace(network.cost, budgeted=model)))
     if isinstance(choice, Choice):

@@ -36,8 +36,7 @@ class Network:
         `example_inputs`: one batch of inputs, or a tuple of the forward's arguments. `ignored`:
         layers whose outputs all stay.
 
-        Raises:
-            StructureError: torch-pruning cannot trace the model, or nothing in it can be pruned.
+        Raises StructureError where torch-pruning cannot trace it, or nothing in it can be pruned.
 
         >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3))
         >>> network = Network.trace(model, torch.randn(1, 3, 8, 8))

@@ -246,10 +246,8 @@ def _place(axis: Axis, deployed: Mapping[str, Any]) -> Deployment:
 
 
 def shares(budget: Mapping[str, float]) -> tuple[Axis, float]:
-    """A budget as people write it, as (cost, share kept), or (threshold, its value).
-
-    Raises InfeasibleBudget for none or several of the axes, and for a share outside (0, 1].
-    """
+    """A budget as people write it, as (cost, share kept), or (threshold, its value). Raises
+    InfeasibleBudget for none or several of the axes, and for a share outside (0, 1]."""
     axes = tuple(budget) if isinstance(budget, Mapping) else ()
     if len(axes) != 1 or axes[0] not in (*get_args(Axis), "speedup"):
         raise InfeasibleBudget(fault("budget", budget=budget))

@@ -1,7 +1,5 @@
 """Whether a network can be pruned rightly, which is found out before anything is spent on it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch
@@ -42,8 +40,7 @@ def _refuse_lost_batch(network: Network) -> None:
         try:
             alone = outputs(network.model, resized(network.inputs, 1))
         except Exception as error:  # of the user's forward
-            said = f"{type(error).__name__}: {error}"
-            raise StructureError(f"the network does not run on one sample: {said}") from error
+            raise StructureError(fault("does_not_run", on="one sample", error=error)) from error
     for one, many in zip(alone, several, strict=True):
         if one.shape != (1, *many.shape[1:]):
             shapes = {"one": [*one.shape], "several": [*many.shape], "count": len(many)}

@@ -115,11 +115,8 @@ class Live(progress.Progress):
             self._said = tenth, now
             kinds = (f"{one.description} {one.completed:.0f}/{one.total:.0f}" for one in self.tasks)
             rest = timedelta(seconds=int(max(one.time_remaining or 0 for one in self.tasks)))
-            say(
-                self.console,
-                f"{self._head()}; {', '.join(kinds)}",
-                f"; {rest} left" if rest else "",
-            )
+            left = f"; {rest} left" if rest else ""
+            say(self.console, f"{self._head()}; {', '.join(kinds)}{left}")
 
     def _head(self) -> str:
         failed = self._statuses.total() - self._statuses["done"]

@@ -150,16 +150,14 @@ def inspect_bases(
     Networks that the suite prunes untrained are not looked at, but the dense ones that they are
     held against.
 
-    Raises:
-        BenchError: some are near chance, which is allowed where `allow_untrained`, and in a
-            rehearsal, whose numbers mean nothing.
+    Raises BenchError where some are near chance, which is allowed where `allow_untrained`, and in a
+    rehearsal, whose numbers mean nothing.
     """
     found: dict[str, list[float]] = {}
     guessing: dict[str, int] = {}  # problem -> its classes
     task = task_of(suite.datasets[0])  # a suite has one metric
     for problem, base in _bases(trials):
-        made = read_json(store.path("bases", base.key, ".json"))
-        if made is None:
+        if (made := read_json(store.path("bases", base.key, ".json"))) is None:
             continue
         split, top1 = splits[base.dataset.model_dump_json()], made["accuracy"]["top1"]
         found.setdefault(problem, []).append(top1)

@@ -32,15 +32,13 @@ def write_report(
     `formats`, `figures` and `paper` are those of `reports.build.build_report`; no formats or
     figures are all. `records` are all of the plan's, where they have been read already.
 
-    Raises:
-        BenchError: no records yet, or a format, figure or part of a paper that there is not.
+    Raises BenchError where there are no records yet, or no such format, figure or part of a paper.
     """
     from reports.build import FORMATS, build_report
 
     folder = out or store.path("reports", plan.suite.suite) / ("paper" if paper else "")
     wanted = [one for one in FORMATS if one in formats] if formats else list(FORMATS)
-    unknown = [one for one in formats if one not in FORMATS]
-    if unknown:
+    if unknown := [one for one in formats if one not in FORMATS]:
         raise BenchError(f"--format: {no_such('format', unknown[0], FORMATS)}")
     found = finished(plan, store) if records is None else records
     try:
@@ -119,8 +117,7 @@ def _made_of(plan: Outline, store: Store, records: Sequence[Record]) -> str:
 
 def finished(plan: Outline, store: Store) -> list[Record]:
     """All records of a plan; BenchError if there is none yet."""
-    records = plan.records(store)
-    if not records:
+    if not (records := plan.records(store)):
         raise BenchError(fault("finished", suite=plan.suite.suite, root=store.root))
     return records
 

@@ -94,8 +94,7 @@ class Run:
     def _accept(self, job: Job) -> None:
         """Queue a job, unless what it stands on has failed."""
         needed = (*self.graph.after[job.key], *job.takes_scores)
-        broken = [self._failed[key] for key in needed if key in self._failed]
-        if broken:
+        if broken := [self._failed[key] for key in needed if key in self._failed]:
             self._fail(job, Outcome(failure=broken[0]))
         else:
             self._queue(job)
@@ -117,8 +116,7 @@ class Run:
         self._failed |= outcome.failed_scores or {}
         self._close(job, outcome)
         if isinstance(job, Trial):
-            record = self.store.record(job.key)
-            if record is None:
+            if (record := self.store.record(job.key)) is None:
                 raise StoreError(f"the record of {job} has vanished from {self.store.root}")
             self._record(record, outcome.unkept)
 
@@ -133,8 +131,7 @@ class Run:
     def _close(self, job: Job, outcome: Outcome) -> None:
         """Let go on what waits for a job; for the parts of a split one, after the last of them."""
         self.listener.job("ended", job, outcome)
-        whole = self._whole.get(job.key)
-        if whole is not None:
+        if (whole := self._whole.get(job.key)) is not None:
             self._parts[whole.key] -= 1
         if whole is None or not self._parts[whole.key]:
             self._sorter.done((whole or job).key)

@@ -64,11 +64,8 @@ class Request:
 
 
 def session(plan: Plan, request: Request, console: Console) -> int:
-    """Run whatever of the plan is pending; returns 0, or 1 where trials have failed.
-
-    Raises:
-        BenchError, CriteriaError: faults of the input, all found before anything runs.
-    """
+    """Run whatever of the plan is pending; returns 0, or 1 where trials have failed. Raises
+    BenchError and CriteriaError for faults of the input, all found before anything runs."""
     device, there = request.settings.device, ("cpu", "cuda")
     if device not in there:
         raise BenchError(f"--device: {no_such('device', device, there)}")
@@ -154,11 +151,8 @@ def _run(
             track(record)
         tried: set[str] = set()
         while True:
-            inspect = partial(
-                inspect_bases,
-                *(plan.suite, pending, splits, store, console),
-                allow_untrained=request.allow_untrained,
-            )
+            what = plan.suite, pending, splits, store, console
+            inspect = partial(inspect_bases, *what, allow_untrained=request.allow_untrained)
             with log.live:
                 begun = time.monotonic()
                 flow = Run(pending, store, executor, log, track, inspect)
@@ -236,9 +230,8 @@ def run_again(
     found = {key: record for key, (_, record) in pack.rows.items() if record.status == "done"}
     known = sorted(found.keys() & trials.keys())
     if lost := len(found) - len(known):
-        what = f"{lost} of {counted(len(found), 'finished trial')} cannot be run"
-        why = "with the code of today they have other keys; check out the commit of the pack"
-        say(console, (f"{what}: {why}", "yellow"))
+        whole = counted(len(found), "finished trial")
+        say(console, (fault("other_code", lost=lost, whole=whole), "yellow"))
     keys = Random(seed).sample(known, min(sample, len(known)))
     chosen = [trials[key] for key in keys]
     with TemporaryDirectory() as folder, speaking_of(shared_metric(pack.outline.suite)):

@@ -60,10 +60,8 @@ def _found(model: nn.Module, data: Dataset, trained: Trained, start: float) -> d
 
 
 def rewind_base(job: EarlyJob, workspace: Workspace) -> None:
-    """Train a base again up to an epoch, as that depends on its seed alone, and store it.
-
-    Raises ArithmeticError where this training takes another course than the base's did.
-    """
+    """Train a base again up to an epoch, as that depends on its seed alone, and store it. Raises
+    ArithmeticError where this training takes another course than the base's did."""
     base = workspace.base(job.base)
     model = workspace.fresh_model(job, base.data).eval()
     assert job.base.recipe is not None

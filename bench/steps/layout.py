@@ -34,16 +34,14 @@ def channels_last(file: Path, make: Callable[[], nn.Module], images: Tensor, tas
     """
     if images.dim() != 4:
         return False
-    known = read_json(file)
-    if known is None:
+    if (known := read_json(file)) is None:
         model = make()
         if count_macs(model, (images[:1],)) < LEAST:
             return False
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(file.with_suffix(".lock")):
-                known = read_json(file)
-                if known is None:
+                if (known := read_json(file)) is None:
                     known = {"seconds": _tried(model, images, task)}
                     write_json(file, known)
         except OSError as error:

@@ -100,18 +100,16 @@ def make_oracle(job: OracleJob, workspace: Workspace) -> None:
     found = loss_changes(base.network.model, groups, units, batches, base.data.task.losses)
     if not torch.isfinite(found.changes).all():
         raise FloatingPointError(f"the loss of {job.base} is not finite; its training has failed")
-    write_json(
-        workspace.store.path("oracle", job.key, ".json"),
-        {
-            "base_sha256": base.sha256,
-            "dense_loss": float(found.losses.mean()),
-            "images": len(chosen),
-            "group": [at for at, some in enumerate(units) for _ in some],
-            "unit": torch.cat(units).tolist(),
-            "change": found.changes.mean(1).tolist(),
-            "halves": [found.changes[:, half::2].mean(1).tolist() for half in (0, 1)],
-        },
-    )
+    content = {
+        "base_sha256": base.sha256,
+        "dense_loss": float(found.losses.mean()),
+        "images": len(chosen),
+        "group": [at for at, some in enumerate(units) for _ in some],
+        "unit": torch.cat(units).tolist(),
+        "change": found.changes.mean(1).tolist(),
+        "halves": [found.changes[:, half::2].mean(1).tolist() for half in (0, 1)],
+    }
+    write_json(workspace.store.path("oracle", job.key, ".json"), content)
 
 
 def measure_fidelity(job: FidelityJob, workspace: Workspace) -> tuple[Fidelity, Costs]:

@@ -109,8 +109,7 @@ def _check_gone(job: PathJob, network: Network, model: nn.Module, removed: Remov
     ]
     apart = difference(model, replace(network, model=model).cut(plain), network.inputs)
     if apart > EQUAL:
-        changed = f"changes the outputs by {apart:.1e} of their size"
-        raise ArithmeticError(f"{job}: cutting out what has left {changed}")
+        raise ArithmeticError(fault("check_gone", job=job, apart=apart))
 
 
 @dataclass(eq=False)
@@ -181,8 +180,7 @@ class PathTraining:
         if job.iterative.recover_at == "budgets" and stop not in job.budgets:
             return
         done = self.workspace.checkpoint(f"{job.key}-step{step}", base.sha256)
-        state = done.load()
-        if state is None:
+        if (state := done.load()) is None:
             if job.rewound is not None:
                 early = self.workspace.early(job.rewound, base.data)
                 model.load_state_dict(pruned(early).state_dict())

@@ -22,10 +22,8 @@ Measured = tuple[Measurements | Fidelity, Costs]
 def made_record(
     job: T, workspace: Workspace, measure: Callable[[T, Workspace], Measured]
 ) -> Record:
-    """Measure a trial; returns its record, whatever comes of it.
-
-    Raises StoreError where what it stands on cannot be read: the trial is not to blame.
-    """
+    """Measure a trial; returns its record, whatever comes of it. Raises StoreError where what it
+    stands on cannot be read: the trial is not to blame."""
     started = _now()
     try:
         found, costs = measure(job, workspace)

@@ -212,8 +212,7 @@ def tuned(
         tops.append(top1)
         done.save(state)
     if state["best"] is None:
-        none = f"no setting of {', '.join(tune.over)} leaves a finite loss"
-        raise FloatingPointError(f"{none}; lower the learning rates")
+        raise FloatingPointError(fault("none_tuned", over=", ".join(tune.over)))
     won, history, at_best, weights = state["best"]
     candidates = [
         Candidate(settings=one, validation_top1=top1, won=at == won)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -63,18 +64,11 @@ def make_scores(job: ScoresJob, workspace: Workspace) -> dict[str, Failure]:
 def _write(
     workspace: Workspace, key: str, base: Base, values: list[Tensor], cost: Cost, drew: bool
 ) -> None:
-    arrays = {f"group{at}": one.numpy() for at, one in enumerate(values)}
-    write_arrays(
-        workspace.store.path("scores", key, ".npz"),
-        {
-            **arrays,
-            "base_sha256": np.array(base.sha256),
-            "seconds": np.float64(cost.seconds),
-            "peak_bytes": np.int64(-1 if cost.peak_bytes is None else cost.peak_bytes),
-            "images": np.int64(cost.images),
-            "drew": np.bool_(drew),
-        },
-    )
+    arrays: dict[str, Any] = {f"group{at}": one.numpy() for at, one in enumerate(values)}
+    arrays |= {"base_sha256": np.array(base.sha256), "seconds": np.float64(cost.seconds)}
+    arrays["peak_bytes"] = np.int64(-1 if cost.peak_bytes is None else cost.peak_bytes)
+    arrays |= {"images": np.int64(cost.images), "drew": np.bool_(drew)}
+    write_arrays(workspace.store.path("scores", key, ".npz"), arrays)
 
 
 def load_scores(workspace: Workspace, key: str) -> tuple[list[Tensor], Cost, bool]:

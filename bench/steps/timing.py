@@ -97,8 +97,7 @@ def _timed(
     for deployment in job.measure.deployments:
         shape = {**_shape(job.path, base, workspace, deployment), "kept": kept}
         file = workspace.store.path("timings", content_key(shape), ".json")
-        known = read_json(file)
-        if known is None:
+        if (known := read_json(file)) is None:
             known = {"shape": shape, "found": compared(*networks(), deployment)}
             write_json(file, known)
         found[deployment.title] = known["found"]

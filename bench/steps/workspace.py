@@ -128,10 +128,8 @@ class Workspace:
         return fresh(spec, of, data.noise(), data.task, **data.shape)
 
     def trace(self, job: DenseJob, model: nn.Module, data: Dataset) -> Network:
-        """The network of a job's model, without the channels that it keeps whole.
-
-        Raises ModelError where `ignored` names a layer that there is not.
-        """
+        """The network of a job's model, without the channels that it keeps whole. Raises ModelError
+        where `ignored` names a layer that there is not."""
         layers = dict(model.named_modules())
         for name in job.model.ignored:
             if name not in layers:
@@ -140,10 +138,8 @@ class Workspace:
         return Network.trace(model, data.noise(), [layers[name] for name in job.model.ignored])
 
     def base(self, job: DenseJob) -> Base:
-        """A stored base, of a network that was found to be cut rightly before anything ran.
-
-        Raises DataError where the data are not those that it was trained on.
-        """
+        """A stored base, of a network that was found to be cut rightly before anything ran. Raises
+        DataError where the data are not those that it was trained on."""
         return _cached(self._bases, job.key, lambda: self._load(job))
 
     def same_images(self, job: DenseJob) -> None:
@@ -216,10 +212,8 @@ class Workspace:
         key: str,
         carried: Cost | None = None,
     ) -> Trained:
-        """Train on the data of a base, with it as the teacher; a killed training goes on.
-
-        `key` and `carried` are those of its checkpoint.
-        """
+        """Train on the data of a base, with it as the teacher; a killed training goes on. `key` and
+        `carried` are those of its checkpoint."""
         on = self.checkpoint(key, base.sha256, carried)
         return train(model, base.data, recipe, order, rider, teacher=base.trained, checkpoint=on)
 

@@ -26,10 +26,8 @@ _ROWS = (
 
 
 def write_pack(folder: Path, rows: Iterable[tuple[str, bytes]]) -> Path:
-    """Write rows of keys and files as a new pack, whole or not at all; returns its path.
-
-    Of rows with one key the first counts. Raises StoreError.
-    """
+    """Write rows of keys and files as a new pack, whole or not at all; returns its path. Of rows
+    with one key the first counts. Raises StoreError."""
 
     def fill(whole: Path) -> None:
         with closing(sqlite3.connect(whole)) as pack:

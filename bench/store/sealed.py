@@ -113,9 +113,7 @@ def read_sealed(path: Path) -> bytes | None:
 
 def read_checked(path: Path, read: Callable[[], T]) -> T | None:
     """What `read` makes of a file; None where there is none, or it is damaged and now set aside.
-
-    Raises StoreError where the file is there and cannot be read.
-    """
+    Raises StoreError where the file is there and cannot be read."""
     before = None
     try:
         if path.is_symlink() and not path.exists():
@@ -160,8 +158,7 @@ def read_arrays(path: Path) -> dict[str, Any] | None:
     """What `write_arrays` wrote; None where there is none, or it was damaged (set aside then)."""
     import numpy as np
 
-    content = read_sealed(path)
-    if content is None:
+    if (content := read_sealed(path)) is None:
         return None
     with np.load(io.BytesIO(content), allow_pickle=False) as stored:
         return dict(stored)
@@ -169,8 +166,7 @@ def read_arrays(path: Path) -> dict[str, Any] | None:
 
 def wanted(read: Callable[[Path], T | None], path: Path) -> T:
     """What is read of work that a job stands on; StoreError if it is gone or was damaged."""
-    content = read(path)
-    if content is None:
+    if (content := read(path)) is None:
         raise StoreError(fault("gone", path=path))
     return content
 
@@ -204,5 +200,4 @@ def set_aside(path: Path, why: str, root: Path | None = None) -> None:
     except FileNotFoundError:
         return  # another process has set it aside
     except OSError as error:
-        said = f"{why}; it cannot be set aside either ({error.strerror}): delete it"
-        raise StoreError(f"{path}: {said}") from error
+        raise StoreError(fault("stays", path=path, why=why, error=error)) from error

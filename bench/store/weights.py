@@ -20,10 +20,8 @@ EVERY_S = 30.0  # from one writing of a checkpoint to the next
 
 
 def save_weights(model: nn.Module, file: Path) -> str:
-    """Write them so that any machine can read them, whatever device they are on.
-
-    Returns their SHA-256, the seal not counted. Raises StoreError.
-    """
+    """Write them so that any machine can read them, whatever device they are on. Returns their
+    SHA-256, the seal not counted. Raises StoreError."""
     state, buffer = model.state_dict(), io.BytesIO()
     for name, one in state.items():
         state[name] = one.cpu()
@@ -39,8 +37,7 @@ def trained_file(store: Store, path_key: str, budget: str) -> Path:
 
 def stored_weights(file: Path, sha256: str) -> bytes | None:
     """The stored weights with that SHA-256; None where they are gone, damaged or others."""
-    content = read_sealed(file)
-    if content is None or hashlib.sha256(content).hexdigest() != sha256:
+    if (content := read_sealed(file)) is None or hashlib.sha256(content).hexdigest() != sha256:
         return None
     return content
 
@@ -64,8 +61,7 @@ class Checkpoint:
     def load(self) -> dict[str, Any] | None:
         """What was saved last; None where nothing was, it was damaged (set aside then), or it
         stands on something else."""
-        content = read_sealed(self.path)
-        if content is None:
+        if (content := read_sealed(self.path)) is None:
             return None
         state = torch.load(io.BytesIO(content), weights_only=True)
         if state["stands_on"] != self.stands_on:

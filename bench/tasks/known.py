@@ -1,7 +1,5 @@
 """Tasks by name: ours, and those that users register."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any, TypeVar

@@ -1,7 +1,5 @@
 """Where a network's logits lie. Kept networks carry this file along: it needs nothing of ours."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

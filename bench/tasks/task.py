@@ -71,10 +71,8 @@ class Task:
         return f"outputs {given}, not {fits}; {how}"
 
     def loss(self, found: Any, targets: Tensor, **how: Any) -> Tensor:
-        """Of a network's outputs and targets [n, ...], the mean over all that counts.
-
-        `how` is of `torch.nn.functional.cross_entropy`.
-        """
+        """Of a network's outputs and targets [n, ...], the mean over all that counts. `how` is of
+        `torch.nn.functional.cross_entropy`."""
         logits = self.outputs(found)
         return functional.cross_entropy(logits, targets, ignore_index=self.nothing, **how)
 

@@ -58,21 +58,13 @@ def is_server(uri: str) -> bool:
     return uri.startswith(("http://", "https://"))
 
 
-def server_of(uri: str, ui: str) -> str:
-    """The address of the pages: the server's own, or that of `bench ui`."""
-    return without_password(uri).rstrip("/") if is_server(uri) else ui
-
-
 def without_password(uri: str) -> str:
     return re.sub("//[^/?#]*@", "//", uri)
 
 
 def ui_command(root: Path, port: int = 5000) -> list[str]:
-    """The command that serves the UI of the store of `root`.
-
-    Raises:
-        TrackingError: the store is a server, which has its own UI.
-    """
+    """The command that serves the UI of the store of `root`. Raises TrackingError where the store
+    is a server, which has its own UI."""
     uri = tracking_uri(root)
     if is_server(uri):
         raise TrackingError(f"the runs are on a server already; open {without_password(uri)}")
@@ -140,11 +132,8 @@ def follow_folder(root: Path, old: str) -> None:
 
 
 def connect(uri: str, *, make: bool = True) -> MlflowClient:
-    """A client of the store, made where there is none, to be used within `talking_to`.
-
-    Raises:
-        TrackingError: there is none, and none is to be made.
-    """
+    """A client of the store, made where there is none, to be used within `talking_to`. Raises
+    TrackingError where there is none, and none is to be made."""
     from mlflow import MlflowClient
 
     logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of every migration
@@ -176,6 +165,5 @@ def runs_where(client: MlflowClient, experiment: str, condition: str) -> Iterato
     while True:
         page = client.search_runs([experiment], condition, page_token=token)
         yield from page
-        token = page.token
-        if not token:
+        if not (token := page.token):
             return

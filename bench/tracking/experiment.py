@@ -38,11 +38,8 @@ class _Held(NamedTuple):
 
 
 class Experiment:
-    """The experiment of a suite, made or brought up to date.
-
-    Raises:
-        TrackingError: the store fails. So do all methods.
-    """
+    """The experiment of a suite, made or brought up to date. It and all of its methods raise
+    TrackingError where the store fails."""
 
     def __init__(self, root: Path, suite: AnySuite) -> None:
         self.uri, self.suite, self.root = connection.tracking_uri(root), suite, root
@@ -59,8 +56,7 @@ class Experiment:
 
     def holds(self, record: Record) -> bool:
         """Whether this very record, or a finished one of its key, has been logged whole."""
-        trial = self._trials.get(record.key)
-        if trial is None or not trial.worth:
+        if (trial := self._trials.get(record.key)) is None or not trial.worth:
             return False
         return trial.worth == 2 or trial.tags.get("trial.digest") == fields.digest(record)
 
@@ -114,8 +110,10 @@ class Experiment:
 
     def links(self, ui: str = "http://127.0.0.1:5000") -> dict[str, str]:
         """What MLflow's pages show of the suite, and where; those of a local store are at `ui`."""
+        server = connection.without_password(self.uri).rstrip("/")
         with connection.talking_to(self.uri):
-            return suite_links(self.client, self.id, connection.server_of(self.uri, ui))
+            at = server if connection.is_server(self.uri) else ui
+            return suite_links(self.client, self.id, at)
 
     def _bring(self, name: str, one: Summary, place: str, suite_run: str) -> None:
         """Write one summary, unless another machine has made it of more trials of this suite."""
@@ -157,8 +155,7 @@ class Experiment:
     def _made(self, root: Path) -> str:
         location = None if connection.is_server(self.uri) else connection.artifact_location(root)
         name = self.suite.suite
-        experiment = self.client.get_experiment_by_name(name)
-        if experiment is None:
+        if (experiment := self.client.get_experiment_by_name(name)) is None:
             self.client.create_experiment(name, location)
             experiment = self.client.get_experiment_by_name(name)
         elif experiment.lifecycle_stage == "deleted":

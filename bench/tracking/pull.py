@@ -6,7 +6,7 @@ from pathlib import Path
 
 from reports.records import RecordError, is_key, parse_record
 
-from ..errors import told
+from ..errors import fault, told
 from ..store.store import Store
 from .connection import TrackingError, connect, runs_where, talking_to, without_password
 
@@ -41,12 +41,10 @@ def pull(store: Store, suite: str, uri: str) -> Pulled:
         from mlflow.exceptions import MlflowException
 
         client = connect(uri, make=False)
-        experiment = client.get_experiment_by_name(suite)
-        if experiment is None:
+        if (experiment := client.get_experiment_by_name(suite)) is None:
             known = ", ".join(sorted(one.name for one in client.search_experiments())) or "none"
-            raise TrackingError(
-                f"MLflow at {without_password(uri)} has no experiment {suite!r}; there are: {known}"
-            )
+            asked = {"uri": without_password(uri), "suite": suite}
+            raise TrackingError(fault("no_experiment", **asked, known=known))
         whole = "tags.role = 'trial' and attributes.status != 'RUNNING'"
         for run in runs_where(client, experiment.experiment_id, whole):
             pulled.found += 1

@@ -18,6 +18,7 @@ from reports.analysis.results import Analysed, Results
 from reports.metric import spoken
 from reports.page.findings import concludes, headline
 from reports.records import Labels, Record, budget_of, content_key, of_its_metric
+from reports.words import Words
 from suites.fidelity import FidelitySuite
 from suites.schema import AnySuite, Suite
 
@@ -28,10 +29,7 @@ Points = dict[tuple[str, int], float]  # (metric, step) -> value
 Rows = list[dict[Any, Any]]
 
 STEPS = "Means over bases. Steps of metrics are budgets; step 0 is the dense network."
-DIFFERENCE = (
-    "Verdict: {}. `difference/mean`: {} minus {}, mean over {} of the {} change, in "
-    "{}. The interval `all_at_once` holds for all comparisons of the report at once."
-)
+WORDS = Words("summaries.yaml")
 
 
 @dataclass(frozen=True)
@@ -80,9 +78,6 @@ def conclude(suite: AnySuite, records: Sequence[Record], expected: Sequence[Labe
 def steps_of(budgets: Iterable[float]) -> dict[float, int]:
     """The step of each budget or threshold: its distance from 1, in thousandths, or in finer parts
     where two would meet. The last step, which tables show, keeps least.
-
-    >>> steps_of([0.7, 0.125]), steps_of([0.0004, 0.0001])
-    ({0.7: 300, 0.125: 875}, {0.0004: 9996, 0.0001: 9999})
     """
     kept, unit = set(budgets), 1000
     while len({round(unit * (1 - Fraction(one))) for one in kept}) < len(kept):
@@ -167,16 +162,12 @@ def _of_comparisons(results: Results) -> Iterator[Summary]:
         if sampling_test(results.layout).why_not:
             del words[VERDICTS["like_word"]]
         numbers = fields.named({name: x for name, x in row.items() if isinstance(x, int | float)})
-        over = f"{row['n_problems']} of {row['of']} problems"
         yield Summary(
             name=fields.named_by(f"{row['method']} against {row['reference']}", row["recovery"]),
             tags={**words, "suite": results.suite.suite, "role": "comparison"},
             params={name: words[name] for name in ("method", "reference", "recovery")},
             points={(name, 0): x for name, x in numbers.items() if math.isfinite(x)},
-            note=DIFFERENCE.format(
-                *(words["verdict"], row["method"], row["reference"], over),
-                *(spoken().quality, spoken().points),
-            ),
+            note=WORDS("comparison", "note", row, verdict=words["verdict"]),
             records=results.records,
         )
 

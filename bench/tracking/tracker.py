@@ -108,8 +108,7 @@ def sync(root: Path, suite: AnySuite, records: Sequence[Record], expected: Seque
     report = made if made.exists() else None
     missing = [record for record in records if not experiment.holds(record)]
     with talking_to(experiment.uri):
-        latest = latest_run(experiment.client, experiment.id)
-        if latest and not missing:
+        if (latest := latest_run(experiment.client, experiment.id)) and not missing:
             _bring(experiment, latest.info.run_id, report, found)
             return 0
     tracker = Tracker(experiment, {}, "bench sync")
@@ -122,10 +121,8 @@ def sync(root: Path, suite: AnySuite, records: Sequence[Record], expected: Seque
 def _bring(
     experiment: Experiment, run_id: str, report: Path | None, found: Conclusions | None
 ) -> None:
-    """Bring the summary runs, and description and report of a suite run, up to date.
-
-    Tags say what the report leans on.
-    """
+    """Bring the summary runs, and description and report of a suite run, up to date. Tags say what
+    the report leans on."""
     client = experiment.client
     if found is not None:
         experiment.summarise(found, run_id)

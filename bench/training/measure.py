@@ -65,10 +65,8 @@ def _fused(model: nn.Module, images: Tensor, count: int, task: Task) -> nn.Modul
 
 
 def accuracy(model: nn.Module, data: Dataset) -> Accuracy:
-    """The primary metric on the test split and, where samples are held out, on validation.
-
-    Raises FloatingPointError where a loss is no finite number.
-    """
+    """The primary metric on the test split and, where samples are held out, on validation. Raises
+    FloatingPointError where a loss is no finite number."""
     task = data.task
     model = compiled(model, data.device) if data.test.compile else model
     test = evaluate(model, data.test, task)

@@ -5,7 +5,7 @@ import importlib.util
 import math
 import os
 import shutil
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import nn
@@ -39,20 +39,17 @@ def learning_rate(recipe: Recipe, epoch: float) -> float:
 
 def make_optimizer(model: nn.Module, recipe: Recipe, rider: Rider) -> torch.optim.Optimizer:
     """The recipe's optimizer; parameters that the rider scales are in groups of their own."""
-    scales = rider.scales(model)
-    by_scale: dict[Scale, list[nn.Parameter]] = {Scale(1.0, 1.0): []}
+    plain, scales = Scale(1.0, 1.0), rider.scales(model)
+    by_scale: dict[Scale, list[nn.Parameter]] = {plain: []}
     for parameter in model.parameters():
-        by_scale.setdefault(scales.get(parameter, Scale(1.0, 1.0)), []).append(parameter)
-    groups = [
-        {
-            "params": parameters,
-            "lr": recipe.learning_rate * scale.learning_rate,
-            "initial_lr": recipe.learning_rate * scale.learning_rate,
-            "weight_decay": recipe.weight_decay * scale.weight_decay,
-        }
-        for scale, parameters in by_scale.items()
-        if parameters or scale == Scale(1.0, 1.0)
-    ]
+        by_scale.setdefault(scales.get(parameter, plain), []).append(parameter)
+    groups = list[dict[str, Any]]()
+    for scale, parameters in by_scale.items():
+        rate = recipe.learning_rate * scale.learning_rate
+        decay = recipe.weight_decay * scale.weight_decay
+        if parameters or scale == plain:
+            rates = {"lr": rate, "initial_lr": rate, "weight_decay": decay}
+            groups.append({"params": parameters, **rates})
     if recipe.optimizer == "adamw":
         return torch.optim.AdamW(groups)
     return torch.optim.SGD(groups, momentum=recipe.momentum, nesterov=recipe.nesterov)

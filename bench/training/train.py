@@ -224,8 +224,7 @@ class _Run:
         with precision(self.recipe.amp, self.data.device):
             task, found = self.data.task, self.forward(images)
             truth = task.loss(found, targets, label_smoothing=self.recipe.label_smoothing)
-            distill = self.recipe.distill
-            if distill is None:
+            if (distill := self.recipe.distill) is None:
                 return truth
             assert self.teacher is not None
             with torch.no_grad():
@@ -250,11 +249,8 @@ class _Run:
             accuracy = evaluate(kept, self.data.validation, self.data.task).primary
             if accuracy > self.best_top1:
                 self.best_top1, self.best = accuracy, copy.deepcopy(kept.state_dict())
-        self.history.append(
-            Epoch(
-                epoch=len(self.history) + 1, train_loss=loss / self.seen, validation_top1=accuracy
-            )
-        )
+        number, mean = len(self.history) + 1, loss / self.seen
+        self.history.append(Epoch(epoch=number, train_loss=mean, validation_top1=accuracy))
         self.batch = 0
 
     def _state(self) -> dict[str, Any]:

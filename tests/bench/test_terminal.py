@@ -70,6 +70,15 @@ def test_the_widest_column_is_broken_between_words() -> None:
     )
 
 
+def test_where_breaking_is_not_enough_a_row_becomes_a_paragraph() -> None:
+    rows = [("taylor_activation", "samples, activations"), ("l1", "weights")]
+    out = console(20)
+    print_table(out, ("criterion", "needs"), rows)
+    assert printed(out) == (
+        "criterion\ntaylor_activation\n  needs: samples,\n  activations\nl1\n  needs: weights\n"
+    )
+
+
 def test_what_is_no_terminal_has_no_width(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)
     assert console_for_people().width == terminal.UNBROKEN
