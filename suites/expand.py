@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from pathlib import Path
 from types import MappingProxyType
@@ -115,7 +116,8 @@ def load_suite(
     suite = _checked(changed)
     if isinstance(suite, list):
 
-        def faults(fewer: Sequence[str]) -> list[str]:
+        @cache  # each fault asks for nearly the same
+        def faults(fewer: tuple[str, ...]) -> list[str]:
             found = _checked(overridden(content, fewer))
             return found if isinstance(found, list) else []
 

@@ -107,7 +107,7 @@ def overridden(content: dict[str, Any], overrides: Sequence[str]) -> dict[str, A
 
 
 def to_blame(
-    fault: str, overrides: Sequence[str], faults: Callable[[Sequence[str]], Container[str]]
+    fault: str, overrides: Sequence[str], faults: Callable[[tuple[str, ...]], Container[str]]
 ) -> str:
     """The overrides without which a fault would not be, as they were given; none may be.
 
@@ -120,7 +120,7 @@ def to_blame(
     for one in overrides:
         others = [other for other in owed if other is not one]
         try:
-            needless = fault in faults(others)
+            needless = fault in faults(tuple(others))
         except SuiteError:
             continue
         if needless:
