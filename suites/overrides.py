@@ -99,11 +99,16 @@ def overridden(content: dict[str, Any], overrides: Sequence[str]) -> dict[str, A
     copy = deepcopy(content)
     for override in overrides:
         key, equals, text = override.partition("=")
-        source = f"--set {printable(override, SHOWN)}"
+        source = as_given(override)
         if not equals or not key:
             raise SuiteError(f"{source}: expected key=value, as in calibration.images=64")
         set_dotted(copy, key.strip(), parse_yaml(text, source), source)
     return copy
+
+
+def as_given(override: str) -> str:
+    """`--set KEY=VALUE`, on one line."""
+    return "--set " + printable(override, SHOWN).replace("\n", r"\n")
 
 
 def to_blame(
@@ -125,4 +130,4 @@ def to_blame(
             continue
         if needless:
             owed = others
-    return " ".join(f"--set {one}" for one in owed)
+    return " ".join(map(as_given, owed))

@@ -746,6 +746,14 @@ def test_the_models_recipe_wins_over_the_datasets_and_that_over_the_suites() -> 
     }
 
 
+@pytest.mark.parametrize("given", ["=\n\n", "bases=\n\n", "bases='\n\n", "methods.*.x=\n\n"])
+def test_an_override_of_several_lines_is_told_on_one(given: str) -> None:
+    with pytest.raises(SuiteError) as caught:
+        load_suite("quickstart", [given])
+    assert given.replace("\n", r"\n") in str(caught.value)
+    assert "\n\n" not in str(caught.value)
+
+
 def test_a_file_may_not_bear_the_name_of_another_suite_of_the_library(tmp_path: Path) -> None:
     message = refused(tmp_path, yaml.safe_dump(toy.content(suite="quickstart")))
     assert "another suite of that name" in message
