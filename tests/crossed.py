@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import product
 from typing import Any
 
@@ -27,8 +27,8 @@ FACTORS = ["criterion", "schedule", "recovery"]
 
 
 def make(
-    criteria: Sequence[str] = ("l2", "taylor"),
-    schedules: Sequence[str] = ("one-shot", "iterative"),
+    criteria: Iterable[str] = ("l2", "taylor"),
+    schedules: Iterable[str] = ("one-shot", "iterative"),
     recoveries: Sequence[str] = ("finetune", "equivalent"),
     **changes: Any,
 ) -> Suite:

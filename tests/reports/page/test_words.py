@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import crossed
 import figure_records
 import pytest
 from synthetic import failed, make_suite, plan, record, synthetic_records, tiny, told_apart
@@ -177,6 +178,11 @@ def figures(**sizes: int) -> tuple[Suite, list[Record]]:
     return suite, figure_records.records(suite)
 
 
+def factors() -> tuple[Suite, list[Record]]:
+    suite = crossed.make(["l2", "taylor", "oba"], crossed.SCHEDULES, models=["m1", "m2"])
+    return suite, crossed.plausible(suite)[1:]
+
+
 SUITES = {
     "usual": comparison,
     "unfinished": lambda: (lambda s, r: (s, r[:300]))(*comparison(bases=3)),
@@ -185,6 +191,7 @@ SUITES = {
     "two bases": tiny,
     "told": told_apart,
     "masks": masks,
+    "factors": factors,
     "many methods": lambda: figures(methods=45, budgets=1),
     "many figures": lambda: figures(methods=12, budgets=3, models=3, repeats=2),
 }
