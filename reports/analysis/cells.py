@@ -216,7 +216,7 @@ def gaps(table: pd.DataFrame) -> dict[tuple[str, str, str], str]:
         counts = {kind.replace("_", " "): int(holes[kind].sum()) for kind in LOST}
         left = int((holes["expected"] - holes["done"]).sum()) - sum(counts.values())
         counts["not run"] = left
-        places = (budget_words(one["cost"], one["budget"]) for one in holes.to_dict("records"))
+        places = map(budget_words, holes["cost"], holes["budget"])
         said = ", ".join(f"{counted(n, 'trial')} {kind}" for kind, n in counts.items() if n)
         words[key] = f"{said} at {', '.join(places)}"
     return words
