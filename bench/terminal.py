@@ -39,10 +39,6 @@ def say(console: Console, *parts: Cell | tuple[str, str], indent: int = 0) -> No
 
     Nothing in them is markup, or obeyed by a terminal. A word that is too long, as a path may be,
     is left whole.
-
-    >>> say(Console(width=24), ("so: ", "red"), "a sentence, and /a/path/that/is/much/longer")
-    so: a sentence, and
-    /a/path/that/is/much/longer
     """
     styled = (plain(*one) if isinstance(one, tuple) else plain(one) for one in parts)
     for line in Text.assemble(*styled).split("\n", allow_blank=True):

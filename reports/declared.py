@@ -123,13 +123,7 @@ def words(design: Design) -> str:
 
 
 def differences(first: Design, now: Design) -> Iterator[tuple[str, str]]:
-    """(what, which) of everything in which a design differs from the first one.
-
-    >>> list(differences({"methods": ["l1", "hap"], "bases": 3}, {"methods": ["l1"], "bases": 5}))
-    [('methods taken out', 'hap'), ('another number of bases', '5 instead of 3')]
-    >>> list(differences({"settings": {"recipe ft": "a1"}}, {"settings": {"recipe ft": "b2"}}))
-    [('other settings', 'recipe ft')]
-    """
+    """(what, which) of everything in which a design differs from the first one."""
     old, new = first.get("settings", {}), now.get("settings", {})
     yield from (("other settings", one) for one in new if one in old and new[one] != old[one])
     for name in {**now, **first}:

@@ -20,22 +20,12 @@ class Unsealed(ValueError):
 
 
 def seal(content: bytes, name: str = "") -> bytes:
-    """The content with its seal behind it.
-
-    >>> unseal(seal(b"weights", "base"), "base")
-    b'weights'
-    """
+    """The content with its seal behind it."""
     return content + _behind(_digest(name, content))
 
 
 def seal_json(text: str, name: str = "") -> bytes:
-    """An object in JSON, printed over several lines, with its seal as the last member.
-
-    >>> print(seal_json('{\\n "a": 1\\n}').decode()[:19])
-    {
-     "a": 1,
-     "seal":
-    """
+    """An object in JSON, printed over several lines, with its seal as the last member."""
     opened = text.rstrip().removesuffix("}").rstrip().encode()
     return opened + f',\n "seal": "{_digest(name, opened).hexdigest()}"\n}}\n'.encode()
 

@@ -131,11 +131,7 @@ def _ranks_or_blocks(scope: Any) -> Any:
 
 
 def pattern(scope: str) -> tuple[int, int] | None:
-    """How many weights a scope such as `2:4` keeps of how many; None of one that ranks.
-
-    >>> pattern("2:4"), pattern("global")
-    ((2, 4), None)
-    """
+    """How many weights a scope such as `2:4` keeps of how many; None of one that ranks."""
     kept, colon, of = scope.partition(":")
     return (int(kept), int(of)) if colon else None
 
@@ -226,11 +222,7 @@ class Tune(Section):
 
     @property
     def grid(self) -> list[dict[str, Any]]:
-        """All combinations.
-
-        >>> Tune(trials=2, over={"learning_rate": [0.1, 0.01], "nesterov": [True]}).grid
-        [{'learning_rate': 0.1, 'nesterov': True}, {'learning_rate': 0.01, 'nesterov': True}]
-        """
+        """All combinations."""
         keys = sorted(self.over)  # whose order is not in the keys of trials
         values = product(*(self.over[key] for key in keys))
         return [dict(zip(keys, one, strict=True)) for one in values]

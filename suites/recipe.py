@@ -138,11 +138,7 @@ class Recipe(Alteration):
             raise ValueError(explained(error, Recipe)) from error
 
     def batches(self, images: int) -> int:
-        """Steps of an epoch over so many images; raises ValueError where there are none.
-
-        >>> [Recipe(epochs=1, learning_rate=1, drop_last=one).batches(300) for one in (False, True)]
-        [3, 2]
-        """
+        """Steps of an epoch over so many images; raises ValueError where there are none."""
         if self.drop_last and images < self.batch_size:
             raise ValueError(fault("nothing_left", samples=images, batch=self.batch_size))
         return images // self.batch_size if self.drop_last else math.ceil(images / self.batch_size)

@@ -114,11 +114,7 @@ def file_of(build: Callable[..., Any]) -> Path:
 
 
 def fitting(names: Collection[str], shape: Mapping[str, Any]) -> dict[str, Any]:
-    """What the data are shaped like, under those of these names that mean it.
-
-    >>> fitting(["width", "num_classes"], {"classes": 10, "channels": 3})
-    {'num_classes': 10}
-    """
+    """What the data are shaped like, under those of these names that mean it."""
     return {
         alias: shape[what]
         for what, aliases in ALIASES.items()
@@ -156,11 +152,7 @@ def _place(build: Any) -> str:
 
 
 def called(what: Any) -> Any:
-    """What a call gives; anything else is itself.
-
-    >>> called(call("torch.nn:Linear", in_features=2, out_features=3))
-    Linear(in_features=2, out_features=3, bias=True)
-    """
+    """What a call gives; anything else is itself."""
     if not (isinstance(what, dict) and what.keys() == {"call", "arguments"}):
         return what
     arguments = {key: called(value) for key, value in what["arguments"].items()}

@@ -18,11 +18,7 @@ SECTIONS: dict[str, dict[str, str]] = read_yaml(Path(__file__).with_name("metric
 
 
 def named(row: Mapping[Any, Any]) -> dict[str, float]:
-    """The metrics of a row of columns: what it has of those above, under the names of MLflow.
-
-    >>> named({"top1": 91.5, "macs_percent": 50, "top5": None})
-    {'eval/test_top1': 91.5, 'network/macs_kept_percent': 50.0}
-    """
+    """The metrics of a row of columns: what it has of those above, under the names of MLflow."""
     return {
         f"{section}/{spoken().named(name)}": float(row[column])
         for section, names in SECTIONS.items()

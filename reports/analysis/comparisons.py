@@ -115,9 +115,6 @@ def word(low: float, high: float, rope: float) -> Word:
 
     `equivalent`: it lies within the ROPE, so that whatever difference there is does not matter;
     `better` and `worse`: it leaves zero out; else, or without an interval, `undecided`.
-
-    >>> word(0.4, 1.6, rope=0.2), word(0.05, 0.15, rope=0.2), word(-0.4, 1.6, rope=0.2)
-    ('better', 'equivalent', 'undecided')
     """
     if -rope <= low and high <= rope:
         return "equivalent"

@@ -13,12 +13,7 @@ TOLERANCE = 0.01  # of the dense cost that a budget may be missed by; of a laten
 
 
 def off_budget(trials: pd.DataFrame, axis: Axis) -> pd.DataFrame:
-    """Those of `records.frame` that miss their budget on this axis by more than the tolerance.
-
-    >>> trials = pd.DataFrame({"method": ["l1", "rgd"], "budget": 0.5, "macs_ratio": [0.505, 0.6]})
-    >>> off_by_method(off_budget(trials, "macs"), "macs")
-    ['rgd 60 % where 50 % is asked']
-    """
+    """Those of `records.frame` that miss their budget on this axis by more than the tolerance."""
     allowed = LATENCY_BOUND * trials["budget"] if axis == "latency" else TOLERANCE
     return trials[(trials[f"{axis}_ratio"] - trials["budget"]).abs() > allowed]
 

@@ -24,9 +24,6 @@ def looks(bases: Sequence[int], alpha: float) -> list[Look]:
     level for the last look. The chance of an error at any look is no larger than the sum over
     looks, whatever their tests have in common, so nothing is assumed of how few bases are
     distributed. A comparison that is told at one look stays told.
-
-    >>> looks([3, 6, 10], 0.05)
-    [Look(bases=3, alpha=0.0045), Look(bases=6, alpha=0.0135), Look(bases=10, alpha=0.032)]
     """
     before = [0, *bases]
     return [
@@ -42,9 +39,6 @@ def spent(looks: Sequence[Look], differences: ArrayLike) -> Floats:
     together no more often than their sum.
 
     `differences`: [m, problems, bases]; NaN where there is none.
-
-    >>> spent([Look(3, 0.02), Look(6, 0.03)], np.zeros((1, 2, 3))).tolist()
-    [0.02]
     """
     bases = (~np.isnan(np.asarray(differences))).sum(axis=2).max(axis=1, initial=0)
     at = np.searchsorted([one.bases for one in looks], bases)

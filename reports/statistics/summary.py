@@ -67,10 +67,6 @@ def noise(scores: ArrayLike) -> Noise:
     equivalence should be.
 
     `scores`: [bases, repeats], finite, collapsed over budgets.
-
-    >>> found = noise([[1.0, 3.0], [5.0, 7.0]])
-    >>> round(found.base_sd**2, 2), round(found.repeat_sd**2, 2)  # mean squares 16 and 2
-    (7.0, 2.0)
     """
     table = np.asarray(scores, dtype=np.float64)
     bases, repeats = table.shape
