@@ -4,7 +4,6 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from statistics import fmean
 from typing import Any
 
 from rich import progress
@@ -42,7 +41,9 @@ class Live(progress.Progress):
         self._since: dict[str, float] = {}  # when those that run began
         self._statuses: Counter[str] = Counter()  # of trials
         self._reasons: set[str] = set()
-        self._values: dict[str, list[float]] = {}  # of done trials, by method
+        self._sums: dict[
+            str, tuple[int, float]
+        ] = {}  # of done trials: how many, and of their values
         self._said = 0, 0.0  # tenths of the jobs, and when
         super().__init__(
             progress.TextColumn("{task.description}"),
@@ -59,16 +60,17 @@ class Live(progress.Progress):
         """Asked for ten times a second, also where nothing is drawn."""
         if self._kinds:
             yield Text(self._head())
-        if self._said[1]:  # all jobs are known
+        if self._said[1]:  # of a pipe, in which all jobs are known
             self._say()
+            return
         yield from super().get_renderables()
         for key, at in list(self._since.items()):  # a copy: another thread draws
             now = f"{self._for(at)} {self._names.get(key)}"
             yield Text(now, "dim", no_wrap=True, overflow="ellipsis")
-        if self._values:
+        if self._sums:
             table = Table("method", "done", f"mean {self._of}", box=None, pad_edge=False)
-            for method, values in list(self._values.items()):
-                table.add_row(method, str(len(values)), f"{fmean(values):.2f}")
+            for method, (done, total) in list(self._sums.items()):
+                table.add_row(method, str(done), f"{total / done:.2f}")
             yield table
 
     def take(self, told: Mapping[str, Any]) -> None:
@@ -101,7 +103,8 @@ class Live(progress.Progress):
             self._statuses[told["status"]] += 1
             if told.get("value") is not None:
                 self._of = told["of"]
-                self._values.setdefault(told["method"], []).append(told["value"])
+                done, total = self._sums.get(told["method"], (0, 0.0))
+                self._sums[told["method"]] = done + 1, total + told["value"]
         if self._kinds:
             self._say()
         self._at = None
