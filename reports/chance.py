@@ -19,9 +19,6 @@ def near_chance(top1: float, classes: int, images: int) -> bool:
     guessing to all right; and on few images, within three standard errors of guessing.
 
     `top1`: share of the test images that are right, of which there are `images`.
-
-    >>> near_chance(0.19, 10, 360), near_chance(0.5, 10, 360), near_chance(0.019, 100, 10_000)
-    (True, False, True)
     """
     chance = 1 / classes
     enough = min(TWICE * chance, chance + PART * (1 - chance))

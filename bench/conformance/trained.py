@@ -222,5 +222,9 @@ def check(
 
 
 def check_on(family: str, names: Sequence[str]) -> list[Finding]:
-    """Put criteria to the checks on the tiny network of one family; they share its evidence."""
+    """Put criteria to the checks on the tiny network of one family; they share its evidence.
+
+    >>> [finding.verdict for finding in check_on("chain", ["l1"]) if finding.check == "runs"]
+    ['pass']
+    """
     return [finding for seen in behaviours(names, family) for finding in inspect(seen)]

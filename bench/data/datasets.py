@@ -65,6 +65,13 @@ def load_dataset(
     Decoded small images are kept under `cache`; large ones are decoded by `threads`.
 
     Raises DataError for an unknown name, missing or corrupt data, or impossible sizes.
+
+    >>> data = load_dataset(DatasetSpec(name="digits"), Path("data"), Path("cache"))
+    >>> data.classes, len(data.train), len(data.validation), len(data.test)
+    (10, 1294, 144, 359)
+    >>> images, labels = next(data.test.batches(32))
+    >>> images.shape, labels.shape
+    (torch.Size([32, 1, 8, 8]), torch.Size([32]))
     """
     source = Source(spec, Path(data_root), Path(cache), download, CPU, threads)
     return divide(source, read(source), {"dataset": spec.name})

@@ -55,9 +55,6 @@ def found(place: str) -> Callable[..., Any]:
     Raises:
         ModelError: there is no such module or attribute, the module does not run or is found in
             two places, or the attribute builds nothing.
-
-    >>> found("torch.nn:Linear").__name__
-    'Linear'
     """
     module, _, attribute = place.rpartition(":")
     if module.endswith(".py"):

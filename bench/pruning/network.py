@@ -37,6 +37,13 @@ class Network:
         layers whose outputs all stay.
 
         Raises StructureError where torch-pruning cannot trace it, or nothing in it can be pruned.
+
+        >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3))
+        >>> network = Network.trace(model, torch.randn(1, 3, 8, 8))
+        >>> [(group.root, group.units) for group in network.structure.groups]
+        [('0', 8)]
+        >>> network.cost.macs(torch.tensor([0])), network.cost.macs(torch.tensor([4]))
+        (12384.0, 6192.0)
         """
         inputs = example_inputs if isinstance(example_inputs, tuple) else (example_inputs,)
         structure = find_structure(model, inputs, ignored)

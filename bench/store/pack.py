@@ -50,8 +50,8 @@ def check_pack(path: Path, changed_ns: int) -> None:
 
 
 def keys_in(path: Path) -> set[str]:
-    """The keys of all rows. Raises Unsealed."""
-    return {key for (key,) in _asked(path, _KEYS)}
+    """The keys of all rows; what a damaged one has in their place is none. Raises Unsealed."""
+    return {key for (key,) in _asked(path, _KEYS) if isinstance(key, str)}
 
 
 def read_pack(path: Path, keys: Collection[str]) -> Iterator[tuple[str, bytes]]:

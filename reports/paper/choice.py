@@ -73,13 +73,7 @@ def _pick(value: str, key: str, there: Sequence[str]) -> list[str]:
 
 
 def display_name(method: str) -> str:
-    """A method as papers write it, by names.csv; what is not known there keeps its own name.
-
-    >>> display_name("oba"), display_name("bn-scale"), display_name("jacobian+ep")
-    ('OBA', 'BN scale', 'Jacobian + EP')
-    >>> display_name("l1-2of4"), display_name("l1~rgd"), display_name("mine-2")
-    ('L1, 2:4', 'L1 matched to RGD', 'mine-2')
-    """
+    """A method as papers write it, by names.csv; what is not known there keeps its own name."""
     for sign, words in (("~", " matched to "), ("+", " + ")):
         if sign in method and method not in _titles():
             return words.join(map(display_name, method.split(sign)))

@@ -26,9 +26,6 @@ def rank_correlation(scores: ArrayLike, changes: ArrayLike) -> float:
 
     Scores that are all equal tell nothing apart: it is 0. With fewer than three units, or with
     changes that are all equal, there is no ranking to be predicted: it is NaN.
-
-    >>> round(rank_correlation([0.1, 0.2, 0.3, 0.4], [1.0, 3.0, 2.0, 4.0]), 3)
-    0.8
     """
     from scipy.stats import spearmanr  # loads slowly
 

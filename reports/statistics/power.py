@@ -31,9 +31,6 @@ def power_on_these(problems: int, bases: int, effect: float, level: float) -> fl
 
     `problems`, `bases`: of the design; every problem has the same spread. `effect`: difference of
     two methods in base SDs. `level`: two-sided, of the one test.
-
-    >>> round(power_on_these(problems=3, bases=3, effect=5.0, level=0.05 / 44), 1)
-    0.9
     """
     found = _experiments(problems, bases)
     return float(np.mean(replace(found, mean=found.mean + effect).p_values <= level))
@@ -44,9 +41,6 @@ def power_of_blocks(blocks: int, effect: float, level: float) -> float:
 
     `blocks`: independent differences. `effect`: their mean, in their standard deviations. `level`:
     two-sided.
-
-    >>> round(power_of_blocks(blocks=12, effect=1.0, level=0.05), 1)
-    0.9
     """
     if blocks < 2:
         return 0.0
@@ -57,11 +51,7 @@ def power_of_blocks(blocks: int, effect: float, level: float) -> float:
 
 
 def detectable(power: Callable[[float], float]) -> float | None:
-    """Smallest effect that is found with 80 % power, to 0.1; None where none below 200 is.
-
-    >>> detectable(lambda effect: min(1.0, effect / 10))
-    8.0
-    """
+    """Smallest effect that is found with 80 % power, to 0.1; None where none below 200 is."""
     if power(_LARGEST) < TARGET:
         return None
     low, high = 0.0, _LARGEST

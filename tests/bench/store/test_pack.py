@@ -23,6 +23,7 @@ from typer.testing import CliRunner
 from bench.command.cli import app
 from bench.errors import StoreError
 from bench.run.reporting import saying_damage
+from bench.store.pack import keys_in, write_pack
 from bench.store.store import Store
 from reports.records import Failure, Labels, Record, content_key
 from reports.seal import seal_json
@@ -179,6 +180,13 @@ def test_the_keys_of_lost_records_are_said(store: Store, packed: Path) -> None:
     (line,) = store.set_aside_so_far()
     assert f"lost: {lost[:12]}; set aside" in line
     assert "not what its SHA-256 says" in line
+
+
+def test_a_row_that_has_lost_its_key_is_none(tmp_path: Path) -> None:
+    path = write_pack(tmp_path, [("a" * 64, b"{}"), (None, b"{}"), (7, b"{}")])  # type: ignore[list-item]
+    assert keys_in(path) == {"a" * 64, "7"}, (
+        "SQLite makes texts of numbers, and takes no key as well"
+    )
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
