@@ -39,10 +39,12 @@ def answers(questions: Sequence[Claim | Relation], records: Sequence[Record]) ->
 def bases_needed(row: Judgement) -> int | None:
     """About as many bases a problem as would decide it, were the difference as it was found.
 
-    None where nothing is to be decided, or a thousand bases would not do.
+    None where nothing is to be decided, or more bases would not: trials failed, or it takes more
+    than a thousand.
     """
     of = row.interval
-    if row.verdict != "undecided" or of is None or not of.low < of.high or not of.mean:
+    open_ = row.verdict == "undecided" and not row.why
+    if not open_ or of is None or not of.low < of.high or not of.mean:
         return None
     needed = int(of.n * ((of.high - of.low) / 2 / abs(of.mean - row.claim.above)) ** 2) + 1
     return needed if needed <= MOST_BASES else None

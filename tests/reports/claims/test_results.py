@@ -9,6 +9,7 @@ import pytest
 import yaml
 from made_claims import claim, over_bases, trial
 from scipy.stats import spearmanr
+from synthetic import failed
 
 from reports.claims.claim_file import Claim, Relation, asked
 from reports.claims.claims import judge
@@ -76,6 +77,17 @@ def test_it_says_how_many_bases_a_difference_as_large_as_the_one_found_would_tak
     assert bases_needed(told) is None
     (nearly,) = judge([claim()], over_bases([-2.5, 0.001, 2.5]))
     assert bases_needed(nearly) is None, "of the order of millions"
+
+
+def test_more_bases_are_no_remedy_for_trials_that_failed() -> None:
+    records = over_bases([0.0, 2.5, 5.0])
+    fell = over_bases([0.0, 2.5, 5.0], budget=0.4)
+    fell[0] = failed(fell[0].labels, "it broke").model_copy(update={"provenance": fell[0].provenance})
+    (row,) = judge([claim()], [*records, *fell])
+    assert (row.verdict, bases_needed(row)) == ("undecided", None)
+    page = results_page(answers([claim(paper="", size="", source="")], [*records, *fell]), {})
+    assert "; a failed in places." in page
+    assert "would decide it" not in page
 
 
 def test_the_page_tells_answers_from_what_stays_open(tmp_path: Path) -> None:
