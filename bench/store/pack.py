@@ -56,7 +56,8 @@ def keys_in(path: Path) -> set[str]:
 
 def read_pack(path: Path, keys: Collection[str]) -> Iterator[tuple[str, bytes]]:
     """Key and file of the rows with these keys. Raises Unsealed."""
-    yield from _asked(path, _ROWS, json.dumps([*keys]))
+    rows = _asked(path, _ROWS, json.dumps([*keys]))
+    yield from ((key, file) for key, file in rows if isinstance(file, bytes))
 
 
 def salvage(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -74,5 +75,5 @@ def _asked(path: Path, query: str, *values: str) -> Iterator[Any]:
     try:
         with closing(sqlite3.connect(address, uri=True)) as pack:
             yield from pack.execute(query, values)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeError) as error:
         raise Unsealed(f"it is no whole pack ({error})") from error

@@ -82,7 +82,9 @@ def test_it_says_how_many_bases_a_difference_as_large_as_the_one_found_would_tak
 def test_more_bases_are_no_remedy_for_trials_that_failed() -> None:
     records = over_bases([0.0, 2.5, 5.0])
     fell = over_bases([0.0, 2.5, 5.0], budget=0.4)
-    fell[0] = failed(fell[0].labels, "it broke").model_copy(update={"provenance": fell[0].provenance})
+    fell[0] = failed(fell[0].labels, "it broke").model_copy(
+        update={"provenance": fell[0].provenance}
+    )
     (row,) = judge([claim()], [*records, *fell])
     assert (row.verdict, bases_needed(row)) == ("undecided", None)
     page = results_page(answers([claim(paper="", size="", source="")], [*records, *fell]), {})
