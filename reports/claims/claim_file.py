@@ -86,7 +86,6 @@ Asked = Annotated[
 ]
 
 
-@cache
 def known_claims(path: Path = FILE) -> tuple[Claim, ...]:
     """The claims of a file. Raises SuiteError: not YAML, or an entry that is no claim."""
     return tuple(one for one in asked(path) if isinstance(one, Claim))

@@ -24,16 +24,16 @@ class Answer(NamedTuple):
 
 def answers(questions: Sequence[Claim | Relation], records: Sequence[Record]) -> list[Answer]:
     """An answer to each question, in their order; a pure function of its arguments."""
-    found = []
-    for one in questions:
-        if isinstance(one, Relation):
-            found.append(Answer(one, [], related(one, records)))
-            continue
-        of_suite = [record for record in records if record.labels.suite == one.suite]
-        rows = judge([one], of_suite)
-        rows.sort(key=lambda row: -row.interval.mean if row.interval else 0)
-        found.append(Answer(one, rows, None))
-    return found
+    judged = judge((one for one in questions if isinstance(one, Claim)), records)
+    judged.sort(key=lambda row: -row.interval.mean if row.interval else 0)
+    return [
+        Answer(
+            one,
+            [row for row in judged if row.claim is one],
+            related(one, records) if isinstance(one, Relation) else None,
+        )
+        for one in questions
+    ]
 
 
 def bases_needed(row: Judgement) -> int | None:
