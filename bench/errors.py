@@ -1,5 +1,7 @@
 """What goes wrong in ways that a person can mend: said in one message, never as a traceback."""
 
+import re
+import sys
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -12,6 +14,7 @@ fault = partial(sentence, Path(__file__).with_name("faults.yaml"))
 
 
 SAID = 2_000  # characters that are kept of what foreign code says
+_PLACE = re.compile(r'(?<=File ")/[^"\n]+(?=", line )')
 
 
 class Interrupted(KeyboardInterrupt):
@@ -65,10 +68,20 @@ def at_fault(file: Path, error: BaseException) -> str:
 
 
 def told(error: BaseException, *, trace: bool = False) -> str:
-    r"""The message of any exception, or its whole traceback, so that every file can hold it."""
+    r"""The message of any exception, or its whole traceback, so that every file can hold it.
+
+    A traceback names files as imports do, or plainly, and never where on this machine they lie.
+    """
     try:
         found = TracebackException.from_exception(error)
-        said = "".join(found.format()) if trace else str(found)
+        said = _PLACE.sub(_imported, "".join(found.format())) if trace else str(found)
     except BaseException as other:  # of an exception whose own attributes raise
         said = f"{type(error).__name__}, which cannot be told ({type(other).__name__})"
     return printable(said, 10 * SAID if trace else SAID)
+
+
+def _imported(found: re.Match[str]) -> str:
+    place = Path(found[0])
+    roots = [one for one in map(Path, sys.path) if one.is_absolute() and place.is_relative_to(one)]
+    root = max(roots, key=lambda one: len(one.parts), default=place.parent)
+    return str(place.relative_to(root))
