@@ -81,7 +81,6 @@ def told(error: BaseException, *, trace: bool = False) -> str:
 
 
 def _imported(found: re.Match[str]) -> str:
-    place = Path(found[0])
-    roots = [one for one in map(Path, sys.path) if one.is_absolute() and place.is_relative_to(one)]
-    root = max(roots, key=lambda one: len(one.parts), default=place.parent)
-    return str(place.relative_to(root))
+    known = (found[0].removeprefix(f"{one}/") for one in sys.path)
+    plain = found[0].rpartition("/")[2]
+    return min((one for one in known if not one.startswith("/")), key=len, default=plain)

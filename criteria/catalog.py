@@ -81,11 +81,8 @@ class Catalog(Generic[E]):
         CATALOGS.append(self)
 
     def add(self, entry: E, aliases: Sequence[str] = ()) -> None:
-        """Make an entry known; one of the same file under the same name is replaced.
-
-        Raises:
-            ValueError: a class of another file has one of the names.
-        """
+        """Make an entry known; one of the same file under the same name is replaced. Raises
+        ValueError: a class of another file has one of the names."""
         if (copies := _COPIES.get()) and entry.file.parent == copies:
             return
         for name in (entry.name, *aliases):
@@ -111,11 +108,8 @@ class Catalog(Generic[E]):
         return sorted(set(self.by_name.values()), key=lambda entry: entry.name)
 
     def find(self, name: str) -> E:
-        """The entry of that name or alias.
-
-        Raises:
-            `unknown`: nothing of the kind bears it; with near matches and the list.
-        """
+        """The entry of that name or alias. Raises `unknown`: nothing of the kind bears it; with
+        near matches and the list."""
         self.load()
         if name in self.by_name:
             return self.by_name[name]
@@ -149,11 +143,8 @@ class Catalog(Generic[E]):
 
 
 def registering(catalog: Catalog[Registered], name: str) -> Callable[[T], T]:
-    """Decorator that makes a function or class known to a catalog by its name.
-
-    Raises:
-        ValueError: one of another file has the name.
-    """
+    """Decorator that makes a function or class known to a catalog by its name. Raises ValueError:
+    one of another file has the name."""
 
     def decorate(one: T) -> T:
         catalog.add(Registered(catalog.kind, name, "", "", one))

@@ -115,11 +115,8 @@ class Criterion:
         return reduce_members(stacked, self.options.reduction)
 
     def scores(self) -> list[Tensor]:
-        """`[units]` of every group, after reduction over its members and normalisation.
-
-        Raises:
-            NotApplicable: a group has no member that this criterion can score.
-        """
+        """`[units]` of every group, after reduction over its members and normalisation. Raises
+        NotApplicable: a group has no member that this criterion can score."""
         return [self._group_scores(group) for group in self.groups]
 
     def _group_scores(self, group: Group) -> Tensor:
@@ -135,11 +132,8 @@ class Criterion:
 
 
 def checked_scores(criterion: Criterion) -> list[Tensor]:
-    """The criterion's scores, on the CPU, in float64.
-
-    Raises:
-        ScoreError: a wrong number of groups, a wrong shape, NaN or infinity.
-    """
+    """The criterion's scores, on the CPU, in float64. Raises ScoreError: a wrong number of groups,
+    a wrong shape, NaN or infinity."""
     scores = criterion.scores()
     if len(scores) != len(criterion.groups):
         raise ScoreError(

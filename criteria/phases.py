@@ -21,8 +21,7 @@ PHASES: dict[Kind, Catalog[Registered]] = {
 def register_phase(name: str, *, cite: str, faithful: str = "") -> Callable[[P], P]:
     """Class decorator that makes a preparation, a procedure or a recovery known by its name.
 
-    Raises:
-        ValueError: another phase of the kind has the name.
+    Raises ValueError: another phase of the kind has the name.
 
     Example:
         >>> from criteria.preparations.preparation import Preparation
@@ -46,8 +45,7 @@ def create_phase(kind: Kind, name: str, options: Mapping[str, Any], given: Any) 
 
     `given`: a procedure's `Ground`, a preparation's groups, a recovery's generator.
 
-    Raises:
-        UnknownPhase, OptionError: no such name, or an option or value that it does not take.
+    Raises UnknownPhase, OptionError: no such name, or an option or value that it does not take.
     """
     catalog = PHASES[kind]
     return catalog.find(name).type(catalog.options(name, options), given)

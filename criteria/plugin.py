@@ -14,8 +14,7 @@ def load_plugin(path: Path) -> None:
 
     What lies beside it can be imported by it, unless something installed has the same name.
 
-    Raises:
-        UnknownCriterion: there is no such file, or it registers nothing.
+    Raises UnknownCriterion: there is no such file, or it registers nothing.
 
     Example:
         >>> load_plugin(Path("missing.py"))

@@ -59,8 +59,7 @@ def register(
         unstructured: it scores single weights.
         chance: its scores are meant to be random; of others `bench check` asks that seeds agree.
 
-    Raises:
-        ValueError: another criterion has one of the names.
+    Raises ValueError: another criterion has one of the names.
 
     Example:
         >>> @register("sum", cite="nobody", faithful="an example", aliases=["total"])
@@ -97,8 +96,7 @@ def criteria() -> list[Entry]:
 def find(name: str) -> Entry:
     """The criterion of that name or alias.
 
-    Raises:
-        UnknownCriterion: with near matches and the list.
+    Raises UnknownCriterion: with near matches and the list.
 
     Example:
         >>> find("taylor_fo").name

@@ -35,6 +35,7 @@ def build_report(
     formats: Collection[Format] = FORMATS,
     figures: Sequence[str] | None = None,
     paper: Sequence[str] = (),
+    processes: int = 1,
 ) -> Path:
     """Write the report of a suite into a folder, and return its path, or that of its index.html.
 
@@ -53,6 +54,7 @@ def build_report(
         figures: names of those to draw; default: all that the finished trials allow.
         paper: what a paper shows of a comparison, as `paper.choice.chosen` reads it; then that is
             written instead, and the path of its paper.tex is returned.
+        processes: that write figures; more than one only where `__main__` may be imported again.
 
     Raises:
         ValueError: the plan is empty, two records stand for one trial, or there is no such figure
@@ -87,12 +89,12 @@ def build_report(
     if isinstance(suite, FidelitySuite):
         found = analyse_fidelity(suite, records, expected, declarations)
         found = replace(found, labs=labs or {})
-        drawings = gallery(found, out / "figures", figures)
+        drawings = gallery(found, out / "figures", figures, processes)
         frames, tables = {"methods": found.methods, "trials": found.trials}, fidelity_tables(found)
         page = partial(render_fidelity, found)
     else:
         results = replace(analyse(suite, records, expected, declarations), labs=labs or {})
-        drawings = gallery(results, out / "figures", figures)
+        drawings = gallery(results, out / "figures", figures, processes)
         frames, tables = frames_of(results), typeset(results)
         page = partial(render, results)
         _write(out / "headline.json", _headline(results))

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from itertools import accumulate
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast, get_args
+from weakref import WeakValueDictionary
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -377,9 +378,15 @@ class Record(_Frozen):
         return seal_json(json.dumps(named, indent=1))
 
 
+_IN_USE = WeakValueDictionary[bytes, Record]()  # by the SHA-256 of their files: parsed once
+
+
 def parse_record(content: bytes, source: str, key: str) -> Record:
     """A record from its file's content, checked; `source` is how errors name it. Raises RecordError
     where the file is torn, edited, of another schema version, or out of range."""
+    digest = hashlib.sha256(content).digest()
+    if (known := _IN_USE.get(digest)) and known.key == key:
+        return known
     try:
         record = _parsed(unseal(content))
     except Unsealed as fault:
@@ -397,7 +404,7 @@ def parse_record(content: bytes, source: str, key: str) -> Record:
         own = ""
     if not own == record.key == key:
         raise RecordError(f"{source}: its identity does not hash to its key; it has been edited")
-    return record
+    return _IN_USE.setdefault(digest, record)
 
 
 def _parsed(content: bytes) -> Record:

@@ -17,10 +17,8 @@ from ..terminal import print_table, say
 
 
 def show_claims(console: Console, folders: Sequence[Path], out: Path | None) -> None:
-    """Print a line for each claim that has been tried, and write the whole table.
-
-    Raises BenchError for a folder without records, and a file that cannot be written.
-    """
+    """Print a line for each claim that has been tried, and write the whole table. Raises BenchError
+    for a folder without records, and a file that cannot be written."""
     records: list[Record] = []
     for folder in folders:
         whole, faulty = Store(folder).all_records()

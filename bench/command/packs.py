@@ -20,9 +20,7 @@ def pack_up(
     console: Console, what: str, store: Store, out: Path | None, lab: str, *, unpack: bool
 ) -> None:
     """Put a suite into a file, or that back; of no suite, all records into one file of the store.
-
-    Raises BenchError where there is nothing to pack, or the file is called otherwise.
-    """
+    Raises BenchError where there is nothing to pack, or the file is called otherwise."""
     path = out or Path(f"{what}{PACK}")
     if out and out.suffix != PACK:
         raise BenchError(f"--out {out}: the name of a pack ends in {PACK}")

@@ -63,8 +63,7 @@ def register_dataset(name: str) -> Callable[[T], T]:
     [n, channels, h, w] (bytes; or floats, which are taken as they are) and [n]; or a sequence of
     `(image, label)`, whose images are paths, PIL images or arrays.
 
-    Raises:
-        ValueError: a function of another file has the name.
+    Raises ValueError: a function of another file has the name.
 
     Example:
         >>> @register_dataset("stripes")

@@ -25,8 +25,7 @@ def load(
         model: the unpruned network, for a recipe that cannot build it; it is left as it is.
         results: the folder with the trials.
 
-    Raises:
-        ExportError: nothing is kept there, it was damaged or edited, or is of another network.
+    Raises ExportError: nothing is kept there, it was damaged or edited, or is of another network.
     """
     from ..data import vision  # noqa: F401  # the one way to torchvision, which constructors import
 

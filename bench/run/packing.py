@@ -10,6 +10,7 @@ records/LAB.json   the files of a lab's records one behind the other, in the ord
 """
 
 import atexit
+import gc
 import hashlib
 import json
 import re
@@ -143,10 +144,8 @@ class Pack:
         write_large(path, fill, PACK)
 
     def unpack(self, store: Store) -> int:
-        """Put it into a results folder, whose own records stay; returns how many were added.
-
-        Raises StoreError where another suite of that name was run there.
-        """
+        """Put it into a results folder, whose own records stay; returns how many were added. Raises
+        StoreError where another suite of that name was run there."""
         here = recorded_suites(store).get(self.name)
         if here and (why := _unlike(here, self.recorded)):
             raise StoreError(f"there is another {self.name} in {store.root}: {why}")
@@ -178,19 +177,22 @@ class Pack:
 
 
 def readable(results: Path) -> Path:
-    """The results folder that a verb reads; that of a pack is gone when this process ends.
-
-    Raises StoreError where the pack does not hold.
-    """
+    """The results folder that a verb reads; that of a pack is gone when this process ends. Raises
+    StoreError where the pack does not hold."""
     if results.suffix != PACK:
         return results
+    gc.set_threshold(1_000_000)  # else a third of the time goes into walking what stays
     pack, folder = Pack.read(results), Path(tempfile.mkdtemp(prefix="bench-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    atexit.register(_forget, pack, folder)  # until then its records are parsed no second time
     store = Store(folder / results.stem)
     pack.unpack(store)
     for lab, rows in pack.labs.items() if len(pack.labs) > 1 else ():
         replace(pack, labs={lab: rows}).unpack(Store(store.path(LABS, lab)))
     return store.root
+
+
+def _forget(pack: Pack, folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _in_time(declarations: Sequence[Declaration]) -> list[Declaration]:

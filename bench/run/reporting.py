@@ -1,5 +1,6 @@
 """What is made of a plan's records, and what is said of those that are damaged."""
 
+import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from ..store.sealed import cannot_write, file_digests, part_of, read_json, write
 from ..store.store import Store
 from ..terminal import say
 from .declaring import declared
+
+MANY = 3_000  # records whose figures take longer than other processes take to begin
 
 
 def write_report(
@@ -53,6 +56,7 @@ def write_report(
                 formats=wanted,
                 figures=figures or None,
                 paper=paper,
+                processes=(os.cpu_count() or 1) if len(found) > MANY else 1,
             )
             files = [one for one in part.rglob("*") if one.is_file()]
             for file in sorted(files, key=page.__eq__):  # the page last

@@ -18,8 +18,7 @@ T = TypeVar("T", bound=type[Task])
 def register_task(name: str) -> Callable[[T], T]:
     """Make a subclass of `bench.Task` known by its name, for `task: NAME` of a dataset.
 
-    Raises:
-        ValueError: a task of another file has the name.
+    Raises ValueError: a task of another file has the name.
 
     >>> @register_task("sentiment")
     ... class Sentiment(Task):

@@ -30,8 +30,7 @@ def pull(store: Store, suite: str, uri: str) -> Pulled:
         suite: the name of the experiment.
         uri: any MLflow tracking URI.
 
-    Raises:
-        TrackingError: the store cannot be read, or knows no such experiment.
+    Raises TrackingError: the store cannot be read, or knows no such experiment.
     """
     pulled = Pulled()
     with (

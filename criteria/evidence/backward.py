@@ -76,11 +76,8 @@ class LayerHooks:
         self._arrived = None
 
     def once(self, name: str) -> Use:
-        """The only use of a layer.
-
-        Raises:
-            NotApplicable: the layer is used several times, or never.
-        """
+        """The only use of a layer. Raises NotApplicable: the layer is used several times, or
+        never."""
         uses = self.uses.get(name, [])
         if len(uses) != 1:
             raise NotApplicable(f"layer {name} is used {len(uses)} times in one forward pass")

@@ -150,11 +150,8 @@ class Batch:
         return self._variants[name]
 
     def _chances(self) -> Tensor:
-        """`[samples, classes]` on the CPU, where all is drawn: the network's softmax.
-
-        Raises:
-            NotApplicable: the targets are no classes, one a sample, or probabilities of them.
-        """
+        """`[samples, classes]` on the CPU, where all is drawn: the network's softmax. Raises
+        NotApplicable: the targets are no classes, one a sample, or probabilities of them."""
         with torch.no_grad():
             outputs = self._run()
         flat = isinstance(outputs, torch.Tensor) and outputs.dim() == 2
@@ -219,11 +216,8 @@ class Batch:
 
     @property
     def squared_gradients(self) -> Mapping[str, Tensor]:
-        """Mean over samples of each sample's own gradient, squared: the diagonal Fisher.
-
-        Raises:
-            NotApplicable: a layer has no formula for it.
-        """
+        """Mean over samples of each sample's own gradient, squared: the diagonal Fisher. Raises
+        NotApplicable: a layer has no formula for it."""
         return self._squares("squares", self.size)
 
     @property
@@ -291,11 +285,8 @@ class Batch:
         )
 
     def loss_of(self, outputs: Tensor) -> Tensor:
-        """The batch's mean loss, as a function of the network's outputs.
-
-        Raises:
-            CriteriaError: the loss fails, or gives more than one number.
-        """
+        """The batch's mean loss, as a function of the network's outputs. Raises CriteriaError: the
+        loss fails, or gives more than one number."""
         try:
             value = self.loss(outputs, self.targets)
         except Exception as error:  # of the user's code
@@ -308,11 +299,8 @@ class Batch:
     # ACTIVATIONS
 
     def layer_input(self, name: str) -> Tensor:
-        """What went into a layer, `[samples, ...]`.
-
-        Raises:
-            NotApplicable: the layer is used several times in one forward pass.
-        """
+        """What went into a layer, `[samples, ...]`. Raises NotApplicable: the layer is used several
+        times in one forward pass."""
         self._require(Need.ACTIVATIONS | Need.ACTIVATION_GRADIENTS)
         return of_samples(self._forward[1].hooks.once(name).input(), name, self.size)
 
@@ -334,8 +322,7 @@ class Batch:
         It is made with autograd on and norm layers as this batch has them, and its time is charged
         to every criterion that uses it.
 
-        Raises:
-            CriteriaError: the criterion has declared none of `need`.
+        Raises CriteriaError: the criterion has declared none of `need`.
         """
         self._require(need)
         meter, timed = self.shared.meter, (id(self), key)

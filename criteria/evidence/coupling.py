@@ -49,8 +49,7 @@ def coupling_of(
     `function`: of the network's outputs, a scalar: the loss. `norms`: whether the affine parameters
     of norm layers move along (the paper: they do not).
 
-    Raises:
-        NotApplicable: norms are to move, and there are parameters of other kinds (class tokens).
+    Raises NotApplicable: norms are to move, and there are parameters of other kinds (class tokens).
     """
     moving = LAYERS + NORMS if norms else LAYERS
     if norms:

@@ -18,8 +18,7 @@ def sample_gradients(
     `module`: any layer that works on each sample alone. `given`: its input `[samples, ...]`.
     `gradient`: of the loss with respect to its output, same leading dimension.
 
-    Raises:
-        NotApplicable: a batch norm without running statistics, which mixes samples.
+    Raises NotApplicable: a batch norm without running statistics, which mixes samples.
     """
     if getattr(module, "track_running_stats", True) is False:
         raise NotApplicable(f"per-sample gradients of {module} are not known")
@@ -40,8 +39,7 @@ def patches(layer: nn.Module, given: Tensor) -> Tensor:
 
     Of a linear layer, kernels have one entry, and tokens stand one above the other.
 
-    Raises:
-        NotApplicable: neither linear nor a 2d convolution, padded by so many zeros.
+    Raises NotApplicable: neither linear nor a 2d convolution, padded by so many zeros.
     """
     if isinstance(layer, nn.Linear):
         return given.reshape(len(given), -1, given.shape[-1]).mT[:, :, None, None, :, None]
@@ -57,11 +55,8 @@ def patches(layer: nn.Module, given: Tensor) -> Tensor:
 
 
 def of_samples(values: Tensor, name: str, samples: int) -> Tensor:
-    """What a layer works on, checked to hold one entry a sample, which windows would not.
-
-    Raises:
-        NotApplicable: its first dimension is another.
-    """
+    """What a layer works on, checked to hold one entry a sample, which windows would not. Raises
+    NotApplicable: its first dimension is another."""
     if len(values) != samples:
         known = {"found": len(values), "samples": samples}
         raise NotApplicable(fault("no_samples", name=name, **known))

@@ -45,8 +45,7 @@ def factors(sources: Sequence[Batch], name: str, *, bias: bool = False) -> Facto
     `sources`: variants of the batch, over which G is added up: see `Batch.labelled`. `bias`: A has
     one input more, which is 1; for layers without a bias nothing changes.
 
-    Raises:
-        NotApplicable: neither linear nor a zero-padded 2d convolution, or used several times.
+    Raises NotApplicable: neither linear nor a zero-padded 2d convolution, or used several times.
     """
     layer = sources[0].model.get_submodule(name)
     blocks = (getattr(layer, "groups", 1), -1)

@@ -68,11 +68,8 @@ class ConvolutionalOrthogonality(Phase):
 
 
 def layers_of(model: nn.Module) -> Sequence[Layer]:
-    """All convolutions and linear layers, in the order of the model's definition.
-
-    Raises:
-        NotApplicable: there is none.
-    """
+    """All convolutions and linear layers, in the order of the model's definition. Raises
+    NotApplicable: there is none."""
     kinds = nn.modules.conv._ConvNd | nn.Linear
     layers = [one for one in model.modules() if isinstance(one, kinds)]
     if not layers:

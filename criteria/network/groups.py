@@ -42,8 +42,7 @@ def find_structure(
         ignored: layers whose outputs stay (their groups are kept whole); a container stands for
             all layers inside it.
 
-    Raises:
-        StructureError: the network cannot be traced, shares parameters, or nothing is prunable.
+    Raises StructureError: the network cannot be traced, shares parameters, or nothing is prunable.
     """
     ignored = list(ignored)
     _refuse_unfit(model, ignored)

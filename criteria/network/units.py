@@ -113,11 +113,8 @@ class Entries:
 
     @classmethod
     def of(cls, groups: Sequence[Units]) -> Entries:
-        """All entries of all units of one network.
-
-        Raises:
-            StructureError: an entry belongs to two units.
-        """
+        """All entries of all units of one network. Raises StructureError: an entry belongs to two
+        units."""
         tensors = groups[0].tensors()
         sizes = torch.tensor([one.numel() for one in tensors.values()])
         firsts = sizes.cumsum(0) - sizes

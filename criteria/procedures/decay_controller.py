@@ -66,8 +66,7 @@ class DecayController:
         rectifying: whether units may be released; an owner without time for others says no.
         releases: so far.
 
-    Raises:
-        StructureError: two units share an entry.
+    Raises StructureError: two units share an entry.
     """
 
     def __init__(self, groups: Sequence[Units], options: DecayOptions, training: Training) -> None:
@@ -100,8 +99,7 @@ class DecayController:
             at_once: whether the step that led here counts as the first of the `steps`: they shrink
                 now, and with one step are zero when this returns. Else the next `after_step` is.
 
-        Raises:
-            StructureError: a unit decays already or is gone.
+        Raises StructureError: a unit decays already or is gone.
         """
         new = self.entries.chosen(which)
         if twice := int((new & (self.decaying | self.gone)).sum()):

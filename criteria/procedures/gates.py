@@ -76,10 +76,7 @@ class Beat(NamedTuple):
 
 def beats(options: GatesOptions, steps: int) -> list[Beat]:
     """All ticks and tocks of a training; where units fade, a last tock while the last ones do.
-
-    Raises:
-        CriteriaError: there are fewer steps than ticks and tocks need.
-    """
+    Raises CriteriaError: there are fewer steps than ticks and tocks need."""
     cycle = [(False, options.tock)] + [(True, 1)] * options.ticks_per_tock
     kinds, lengths = zip(*cycle * options.cycles, strict=True)
     total = sum(lengths)

@@ -74,10 +74,7 @@ class Procedure(Phase):
 
     def check_length(self, steps: int) -> None:
         """Whether a training of so many steps is long enough, as far as the options alone can tell.
-
-        Raises:
-            CriteriaError: it is too short; says how long it would have to be.
-        """
+        Raises CriteriaError: it is too short; says how long it would have to be."""
 
     def attach(self, training: Training) -> None:
         self.training = training

@@ -18,8 +18,7 @@ class Scratch(Recovery):
 
     def begin(self, model: nn.Module) -> None:
         """
-        Raises:
-            NotApplicable: some parameters are drawn anew by no module.
+        Raises NotApplicable: some parameters are drawn anew by no module.
         """
         with torch.no_grad():
             for parameter in model.parameters():

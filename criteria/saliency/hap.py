@@ -60,11 +60,8 @@ class Hap(Criterion):
             self.add(member, batch.size * traces.sum(0) * sizes / 2)
 
     def _curved(self, batch: Batch) -> list[str]:
-        """Names of weights in which the outputs are not linear, seen on one image.
-
-        Raises:
-            NotApplicable: the loss is no cross-entropy of a softmax.
-        """
+        """Names of weights in which the outputs are not linear, seen on one image. Raises
+        NotApplicable: the loss is no cross-entropy of a softmax."""
         chances = batch.outputs.softmax(1)
         along = torch.linspace(-1, 1, chances.shape[1]).to(chances).expand_as(chances)
         expected = chances * (along - (chances * along).sum(1, keepdim=True))

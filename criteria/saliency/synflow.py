@@ -31,10 +31,7 @@ class SynFlow(Criterion):
 
 def synaptic_flow(batch: Batch) -> dict[str, Tensor]:
     """|w| dR/d|w| of every parameter, by name, in float64: products of all layers grow large.
-
-    Raises:
-        NotApplicable: the network multiplies activations with each other.
-    """
+    Raises NotApplicable: the network multiplies activations with each other."""
     from ..families.linearised import Linearised
 
     absolute = {

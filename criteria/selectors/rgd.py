@@ -78,11 +78,8 @@ class RGD(Selector):
             self._bits[group] = self._bits.get(group, 0) + signs.shape[1]
 
     def scores(self) -> list[Tensor]:
-        """`[units, units]` of every group: similarities, and L1 norms on the diagonal.
-
-        Raises:
-            NotApplicable: no group has maps that can be hashed.
-        """
+        """`[units, units]` of every group: similarities, and L1 norms on the diagonal. Raises
+        NotApplicable: no group has maps that can be hashed."""
         if not self._norms:
             why = "; ".join(f"{root}: {reason}" for root, reason in self.kept_whole.items())
             raise NotApplicable(f"{self.name} can hash the maps of no group: {why}")

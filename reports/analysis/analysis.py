@@ -36,8 +36,7 @@ def analyse(
             its looks need (`looks.course`).
         declarations: the suite's and its later changes; none where they are not known.
 
-    Raises:
-        ValueError: the plan is empty, or two records stand for one trial.
+    Raises ValueError: the plan is empty, or two records stand for one trial.
 
     >>> from reports.analysis.power import planned_tests
     >>> from reports.records import Labels

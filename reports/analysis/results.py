@@ -94,11 +94,8 @@ class Results(Analysed, Scores):
 
 
 def of_plan(suite: AnySuite, records: Sequence[Record], expected: Sequence[Labels]) -> list[Record]:
-    """The records that the plan expects, sorted by key.
-
-    Raises:
-        ValueError: the plan is empty, or two records stand for one trial.
-    """
+    """The records that the plan expects, sorted by key. Raises ValueError: the plan is empty, or
+    two records stand for one trial."""
     if not expected:
         raise ValueError(f"the plan of {suite.suite} has no trials")
     planned = set(expected)

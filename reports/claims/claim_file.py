@@ -19,6 +19,17 @@ Range = Annotated[
 ]
 
 
+class Also(Section):
+    """Another suite that can make a claim's comparison, on problems that are not the paper's."""
+
+    suite: Slug
+    recovery: str
+    budgets: dict[Axis, Range] = Field(min_length=1, max_length=1)
+    method: str | None = None  # None: as in the claim, here and below
+    against: list[str] | None = None
+    beyond: Range | None = None
+
+
 class Claim(Section):
     """One sentence as a comparison that a suite can make."""
 
@@ -37,6 +48,7 @@ class Claim(Section):
     nobody_wins: bool = False  # instead: every method is told from a better one somewhere
     size: str = ""  # what the paper reports, in words
     source: str = ""
+    also: list[Also] = Field(default=[])
 
     @model_validator(mode="after")
     def _one_question(self) -> Self:
@@ -55,6 +67,11 @@ class Claim(Section):
         """Every method with what it is held against."""
         given = [(one, other) for one, other in self.pairs]
         return given or [(self.method, one) for one in self.against if self.method]
+
+    @property
+    def moved(self) -> list[Self]:
+        """The same comparison in the other suites, on whatever problems they have."""
+        return [self.model_copy(update=one.model_dump(exclude_none=True)) for one in self.also]
 
     @property
     def axis(self) -> Axis:

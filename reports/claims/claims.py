@@ -24,6 +24,7 @@ from .differences import (
     in_range,
     in_words,
     missing,
+    scale_of,
 )
 
 ClaimVerdict = Literal["reproduced", "not reproduced", "undecided", "not run"]
@@ -65,19 +66,22 @@ def judge(claims: Iterable[Claim], records: Iterable[Record]) -> list[Judgement]
     trials = claim_trials(records)
     found = []
     for claim in claims:
-        rows = list(_of_claim(claim, trials)) if len(trials) else []
+        places = [claim, *claim.moved] if len(trials) else []
+        rows = [row for at in places for row in _of_claim(at, trials, anywhere=at is not claim)]
         compared = [f"{one} − {other}" for one, other in claim.compared] or ["all methods"]
         found += rows or [Judgement(claim, one, "not run") for one in compared]
     return found
 
 
-def _of_claim(claim: Claim, trials: pd.DataFrame) -> Iterator[Judgement]:
-    suites = trials["suite"].str.removesuffix("-reduced") == claim.suite
-    candidates = trials[suites & (trials["cost"] == claim.axis)]
+def _of_claim(claim: Claim, trials: pd.DataFrame, *, anywhere: bool) -> Iterator[Judgement]:
+    """At each scale and recovery; `anywhere`: on whatever problems there are."""
+    known = {one: scale_of(one, claim.suite) for one in trials["suite"].unique()}
+    labels = [one for one, scale in known.items() if scale not in (None, "smoke")]
+    candidates = trials[trials["suite"].isin(labels) & (trials["cost"] == claim.axis)]
     for (suite, recovery), rows in candidates.groupby(["suite", "recovery"]):
         if not answers_to(claim.recovery, str(recovery)):
             continue
-        problems, scale = _problems(claim, rows, reduced=str(suite).endswith("-reduced"))
+        problems, scale = _problems(claim, rows, known[suite] or "", anywhere)
         if not problems:
             continue
         rows = rows[rows["problem"].isin(problems)]
@@ -90,22 +94,30 @@ def answers_to(asked: str, recovery: str) -> bool:
     return asked in (recovery, recovery.partition("-")[0])
 
 
-def _problems(claim: Claim, rows: pd.DataFrame, reduced: bool) -> tuple[list[str], str]:
-    """The paper's that are there, or other models on its datasets; and what scale that is.
+def _problems(
+    claim: Claim, rows: pd.DataFrame, scale: str, anywhere: bool
+) -> tuple[list[str], str]:
+    """The paper's that are there, else others near them; and how far they and the scale are from
+    the paper, in words.
 
-    Settings that are not those of the suite's file are said.
-
-    The name of a dataset up to a dash: `cifar10-jpeg` is CIFAR-10 in other files.
+    Near are other models on its datasets, by the name of a dataset up to a dash: `cifar10-jpeg` is
+    CIFAR-10 in other files; `anywhere`, all. Settings that are not those of the suite's file are
+    said.
     """
     done = list(dict.fromkeys(rows.loc[rows["outcome"] == "done", "problem"]))
     asked = [one for one in dict.fromkeys(rows["problem"]) if one in claim.problems]
-    datasets = {one.rpartition(" on ")[2] for one in claim.problems}
-    near = [one for one in done if one.rpartition(" on ")[2].partition("-")[0] in datasets]
-    if asked and (set(asked) & set(done) or not near):
+    models, datasets = ({one.split(" on ")[at] for one in claim.problems} for at in (0, 1))
+    places = {one: one.split(" on ") for one in done}
+    near = [one for one in done if anywhere or places[one][1].partition("-")[0] in datasets]
+    if not anywhere and asked and (set(asked) & set(done) or not near):
         declared = rows.loc[rows["problem"].isin(asked), "declared"].all()
-        changed = "" if declared else ", other settings"
-        return asked, ("reduced" if reduced else "paper") + changed
-    return near, ("reduced, " if reduced else "") + "another model"
+        return asked, scale + ("" if declared else ", other settings")
+    other = {
+        "another model": any(places[one][0] not in models for one in near),
+        "another dataset": any(places[one][1] not in datasets for one in near),
+    }
+    said = [*([scale] if scale != "paper" else []), *(word for word, so in other.items() if so)]
+    return near, ", ".join(said) or "another suite"
 
 
 def _comparisons(claim: Claim, rows: pd.DataFrame, place: dict[str, Any]) -> Iterator[Judgement]:

@@ -23,7 +23,7 @@ def claims_page(judgements: Sequence[Judgement], records: Iterable[Record]) -> s
     page = templates(by_chance, markdown_row, percents, size).get_template("claims.md")
     return page.render(
         judged=judged,
-        asked=len({id(claim) for claim, _, _ in judged}),
+        asked=len({(claim.paper, claim.claim) for claim, _, _ in judged}),
         kinds=get_args(ClaimVerdict),
         counts=Counter((verdict, rows[0].elsewhere) for _, verdict, rows in judged),
         origins=list(_origins(judgements, records)),

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from suites import FidelitySuite, Suite, library, load_suite
+from suites import Suite, library, load_suite, scales_of
+from suites.overrides import PAPER
 from suites.problem import problem_name
 
 from ..formats import counted
@@ -181,10 +182,18 @@ def _dense(identity: dict[str, Any]) -> dict[str, Any]:
     return base if isinstance(base, dict) else {}
 
 
+def scale_of(label: str, suite: str) -> str | None:
+    """The scale at which a suite was run under this label, "paper" for its file as it stands; None
+    where the label is of another suite."""
+    known = scales_of(suite) if suite in library() else ["reduced"]
+    scale = label.removeprefix(f"{suite}-")
+    found = scale if scale != label and scale in known and label not in library() else None
+    return PAPER if label == suite else found
+
+
 @cache
 def _suite(label: str) -> Suite | None:
-    name = label.removesuffix("-reduced")
-    if name not in library():
-        return None
-    suite = load_suite(name, scale="reduced" if label != name else None)
-    return None if isinstance(suite, FidelitySuite) else suite
+    found = ((one, scale_of(label, one)) for one in library())
+    name, scale = next((one for one in found if one[1]), ("", None))
+    suite = load_suite(name, scale=None if scale == PAPER else scale) if name else None
+    return suite if isinstance(suite, Suite) else None

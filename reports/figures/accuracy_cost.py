@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 from ..analysis.published import matching
 from ..analysis.results import Results
@@ -169,7 +169,7 @@ def cost_axis(ax: Axes, data: pd.DataFrame) -> None:
         ticks = np.sort(100 * data["budget"].dropna().unique())
         ax.xaxis.set_major_locator(FixedLocator(list(ticks)))
         ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:.3g}"))
     ax.invert_xaxis()
 
 

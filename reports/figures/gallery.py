@@ -3,7 +3,9 @@
 import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import pandas as pd
@@ -50,14 +52,17 @@ FIGURES: Mapping[str, Plots] = {
 
 
 def gallery(
-    results: Results | FidelityResults, folder: Path, names: Sequence[str] | None = None
+    results: Results | FidelityResults,
+    folder: Path,
+    names: Sequence[str] | None = None,
+    processes: int = 1,
 ) -> list[Drawing]:
     """Write the figures that the finished trials allow; none where no cell is complete.
 
-    `folder`: made if need be. `names`: of the figures of its kind of suite; default: all.
+    `folder`: made if need be. `names`: of the figures of its kind of suite; default: all. With more
+    `processes` than this one, they write what is drawn here: the same bytes.
 
-    Raises:
-        ValueError: a name that no figure has.
+    Raises ValueError: a name that no figure has.
     """
     drawn: dict[str, Callable[[], Iterator[Plot]]]
     if isinstance(results, FidelityResults):
@@ -77,7 +82,11 @@ def gallery(
     try:
         with publication():
             asked = [plots for name, plots in drawn.items() if names is None or name in names]
-            return [write(plot, folder) for plots in asked for plot in plots()]
+            drawings = (plot for plots in asked for plot in plots())
+            if processes == 1:
+                return [write(plot, folder) for plot in drawings]
+            with ProcessPoolExecutor(processes, get_context("spawn")) as others:
+                return [*others.map(partial(write, folder=folder), drawings)]
     finally:
         gc.unfreeze()
 

@@ -11,6 +11,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from .style import publication
+
 _GAP = 0.08  # inches between the titles of two panels
 # Within it a figure without a layout engine stays without: saving would give it one.
 _NO_ENGINE: Any = {"figure.constrained_layout.use": False}
@@ -39,16 +41,14 @@ class Drawing(NamedTuple):
 
 
 def write(plot: Plot, folder: Path) -> Drawing:
-    """Write NAME.pdf, .svg, .png and .csv, the same bytes for the same plot.
-
-    Call it inside `publication`, which fixes the ids that SVG would draw at random.
-    """
+    """Write NAME.pdf, .svg, .png and .csv, the same bytes for the same plot, in any process."""
     folder.mkdir(parents=True, exist_ok=True)
-    settle(plot.figure)
     stamps = {"pdf": "CreationDate", "svg": "Date", "png": "Software"}  # which are left out
-    with rc_context(_NO_ENGINE):
-        for kind, stamp in stamps.items():
-            plot.figure.savefig(folder / f"{plot.name}.{kind}", metadata={stamp: None})
+    with publication():
+        settle(plot.figure)
+        with rc_context(_NO_ENGINE):
+            for kind, stamp in stamps.items():
+                plot.figure.savefig(folder / f"{plot.name}.{kind}", metadata={stamp: None})
     plot.data.to_csv(folder / f"{plot.name}.csv", index=False, lineterminator="\n")
     alt = f"{plot.alt} The numbers are in figures/{plot.name}.csv."
     svg, inches = folder / f"{plot.name}.svg", plot.figure.get_figwidth()

@@ -55,10 +55,11 @@ def _bytes(folder: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.parametrize("processes", [1, 2])
 def test_same_records_give_the_same_bytes(
-    suite: Suite, records: list[Record], report: Path, tmp_path: Path
+    suite: Suite, records: list[Record], report: Path, tmp_path: Path, processes: int
 ) -> None:
-    build_report(suite, records[::-1], plan(suite), tmp_path)
+    build_report(suite, records[::-1], plan(suite), tmp_path, processes=processes)
     assert _bytes(tmp_path) == _bytes(report)
 
 

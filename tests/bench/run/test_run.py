@@ -601,6 +601,7 @@ def check_failures(found: dict[str, Record]) -> None:
         assert why.kind == kind
         assert message in why.message
         assert where in why.traceback
+        assert 'File "/' not in why.traceback  # records travel; the places of a machine do not
 
 
 def test_a_broken_criterion_fails_alone_and_once_mended_it_finishes(

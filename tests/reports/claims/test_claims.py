@@ -69,6 +69,32 @@ def test_what_has_not_been_run_is_said_so(changes: dict[str, Any]) -> None:
     assert not one.trials
 
 
+def test_other_suites_speak_to_a_claim_by_their_own_names_and_elsewhere() -> None:
+    also = [{"suite": "t", "recovery": "bn", "budgets": {"params": [0.1, 0.3]}, "against": ["c"]}]
+    there = {"suite": "t", "recovery": "bn", "cost": "params", "budget": 0.2, "dataset": "x"}
+    records = [
+        trial(name, top1, base=base, **there)
+        for base, gap in enumerate([2.0, 2.5, 3.0])
+        for name, top1 in [("a", 80 + gap), ("c", 80.0)]
+    ]
+    one = only(judge([claim(also=also)], records))
+    assert (one.verdict, one.compared, one.elsewhere) == ("reproduced", "a − c", True)
+    assert one.scale == "another dataset"
+    own = over_bases([-2.0, -2.5, -3.0])
+    found = judge([claim(also=also)], [*own, *records])
+    assert [each.verdict for each in found] == ["not reproduced", "reproduced"]
+    page = claims_page(found, [*own, *records])
+    assert "1 claim in 2 rows: 0 reproduced, 1 not reproduced" in page
+    assert "elsewhere 1 reproduced" in page
+
+
+def test_every_scale_of_a_librarys_suite_but_smoke_speaks_to_its_claims() -> None:
+    asked = claim(suite="obc-criteria-cifar")
+    for scale, said in {"published": "published", "smoke": "–"}.items():
+        records = over_bases([2.0, 2.5, 3.0], suite=f"obc-criteria-cifar-{scale}")
+        assert only(judge([asked], records)).scale.partition(",")[0] == said
+
+
 def test_one_of_the_two_methods_alone_is_not_run() -> None:
     assert only(judge([claim()], [trial("a", 85)])).verdict == "not run"
     assert only(judge([claim()], [])).verdict == "not run"
@@ -144,7 +170,9 @@ def test_one_problem_with_too_few_bases_leaves_the_claim_undecided() -> None:
 
 def test_another_model_on_the_dataset_stands_in_and_the_scale_says_so() -> None:
     near = over_bases([2.0, 2.5, 3.0], model="net2", dataset="data-jpeg")
-    assert only(judge([claim()], near)).scale == "another model"
+    assert only(judge([claim()], near)).scale == "another model, another dataset"
+    assert only(judge([claim()], over_bases([1.0], model="net2"))).scale == "another model"
+    assert only(judge([claim()], over_bases([1.0], dataset="data-x"))).scale == "another dataset"
     page = claims_page(judge([claim()], near), near)
     assert "1 claim: 0 reproduced, 0 not reproduced, 0 undecided, 0 not run; elsewhere 1" in page
     assert "| reproduced, elsewhere |" in page
@@ -480,14 +508,15 @@ def test_intervals_end_where_accuracies_do() -> None:
 
 def test_the_page_says_from_which_records_and_is_the_same_in_any_order() -> None:
     records = over_bases([2.0, 2.5, 3.0])
-    findings = judge([claim(), claim(suite="t")], records)
+    asked = [claim(), claim(suite="t", claim="It does there.")]
+    findings = judge(asked, records)
     page = claims_page(findings, records)
-    assert page == claims_page(judge([claim(), claim(suite="t")], records[::-1]), records[::-1])
+    assert page == claims_page(judge(asked, records[::-1]), records[::-1])
     assert (
         "| P | A beats B. | `s`, paper | a − b: +2.50 [+1.26, +3.74] on this problem, 3 bases |"
         in page
     )
-    assert "| P | A beats B. | `t` | – | not run |" in page
+    assert "| P | It does there. | `t` | – | not run |" in page
     assert "- `s`: 6 trials, 2026-01-02, commit unknown" in page
     assert "2 claims: 1 reproduced, 0 not reproduced, 0 undecided, 1 not run." in page
     assert (
