@@ -57,10 +57,14 @@ docs: .venv/ready
 statistics: .venv/ready
 	PYTHONPATH=.:tests $(BIN)/python tests/study/known_truth.py docs/statistics.png
 
-# The published results as a static site, site/index.html, and as a page of answers, docs/results.md.
+# The published results as a static site, site/index.html, and as docs/results.md and the pictures of docs.
 site: .venv/ready
 	$(BIN)/bench results results-published/*.pack --questions results-published/questions.yaml --out site
 	cp site/results.md docs/results.md
+	cp site/scoreboard/figures/paired_differences.png docs/scoreboard.png
+	cp site/scoreboard/figures/score_cost.png docs/scoreboard-cost.png
+	cp site/composition/figures/factorial.png docs/composition.png
+	cp site/fidelity/figures/correlation.png docs/fidelity.png
 
 clean:
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache

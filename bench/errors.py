@@ -70,17 +70,17 @@ def at_fault(file: Path, error: BaseException) -> str:
 def told(error: BaseException, *, trace: bool = False) -> str:
     r"""The message of any exception, or its whole traceback, so that every file can hold it.
 
-    A traceback names files as imports do, or plainly, and never where on this machine they lie.
+    Lines of tracebacks name files as imports do, or plainly, not where on this machine they lie.
     """
     try:
         found = TracebackException.from_exception(error)
-        said = _PLACE.sub(_imported, "".join(found.format())) if trace else str(found)
+        said = _PLACE.sub(_imported, "".join(found.format()) if trace else str(found))
     except BaseException as other:  # of an exception whose own attributes raise
         said = f"{type(error).__name__}, which cannot be told ({type(other).__name__})"
     return printable(said, 10 * SAID if trace else SAID)
 
 
 def _imported(found: re.Match[str]) -> str:
-    known = (found[0].removeprefix(f"{one}/") for one in sys.path)
+    known = (found[0].removeprefix(f"{one}/") for one in sys.path if one)
     plain = found[0].rpartition("/")[2]
     return min((one for one in known if not one.startswith("/")), key=len, default=plain)

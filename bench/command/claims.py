@@ -11,6 +11,7 @@ from reports.claims.claims_page import by_chance, claims_page, verdicts, what_we
 from reports.records import Record
 
 from ..errors import BenchError
+from ..plan.outline import recorded_suites
 from ..store.sealed import write_atomically
 from ..store.store import Store
 from ..terminal import print_table, say
@@ -21,12 +22,15 @@ def show_claims(console: Console, folders: Sequence[Path], out: Path | None) -> 
     for a folder without records, and a file that cannot be written."""
     records: list[Record] = []
     for folder in folders:
-        whole, faulty = Store(folder).all_records()
+        store = Store(folder)
+        whole, faulty = store.all_records()
         if not whole:
             raise BenchError(f"--results {folder}: there are no records; make some with bench run")
         if faulty:
             say(console, f"{folder}: {faulty} files are no valid records and are left out")
-        records += whole
+        # A record of several suites speaks for each, by its names for it.
+        named = [it for one in recorded_suites(store).values() for it in one.outline.records(store)]
+        records += named + [one for one in whole if one.key not in {it.key for it in named}]
     judgements = judge(known_claims(), records)
     judged = list(verdicts(judgements))
     rows = [

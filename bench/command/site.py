@@ -37,7 +37,7 @@ def write_site(places: Sequence[Path], out: Path, questions: Path | None = None)
             if name in shown:
                 raise BenchError(f"{place}: there is a {name} already; bench merge joins packs")
             pack = Pack.of_results(store, name, place.stem)
-            records += [record for _, record in pack.rows.values()]
+            records += pack.outline.records(store)  # under this suite's names for them
             write_report(pack.outline, store, out / name)
             shown[name] = pack.outline.suite, pack.about(), []
             if (headline := out / name / "headline.json").exists():  # none of a fidelity suite

@@ -26,10 +26,8 @@ class Plan(Outline):
         self, methods: Collection[str] = (), repeats: int | None = None, trial: str = ""
     ) -> Self:
         """The part with these methods (and the controls matched to them), so many repeats, and the
-        keys that begin so.
-
-        Raises PlanError for a name that is none of its methods, or letters that begin no key.
-        """
+        keys that begin so. Raises PlanError for a name that is none of its methods, or letters that
+        begin no key."""
         known = self.suite.method_names
         if unknown := [name for name in methods if name not in known]:
             raise PlanError(f"--methods: {no_such('method in this suite', unknown[0], known)}")

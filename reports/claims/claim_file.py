@@ -60,6 +60,7 @@ class Claim(Section):
         for low, high in filter(None, [self.span, self.beyond]):
             if not 0 < low <= high <= 1:
                 raise ValueError(f"a range of shares kept is 0 < low <= high <= 1, not {low, high}")
+        _ = self.moved  # as valid as it is
         return self
 
     @property
@@ -71,7 +72,9 @@ class Claim(Section):
     @property
     def moved(self) -> list[Self]:
         """The same comparison in the other suites, on whatever problems they have."""
-        return [self.model_copy(update=one.model_dump(exclude_none=True)) for one in self.also]
+        own = self.model_dump(exclude={"also", "beyond"})
+        given = (one.model_dump(exclude_none=True) for one in self.also)
+        return [self.model_validate(own | one) for one in given]
 
     @property
     def axis(self) -> Axis:

@@ -109,15 +109,15 @@ def _problems(
     models, datasets = ({one.split(" on ")[at] for one in claim.problems} for at in (0, 1))
     places = {one: one.split(" on ") for one in done}
     near = [one for one in done if anywhere or places[one][1].partition("-")[0] in datasets]
-    if not anywhere and asked and (set(asked) & set(done) or not near):
-        declared = rows.loc[rows["problem"].isin(asked), "declared"].all()
-        return asked, scale + ("" if declared else ", other settings")
-    other = {
-        "another model": any(places[one][0] not in models for one in near),
-        "another dataset": any(places[one][1] not in datasets for one in near),
+    own = not anywhere and asked and (set(asked) & set(done) or not near)
+    found = asked if own else near
+    said = {
+        scale: own or scale != "paper",
+        "another model": not own and any(places[one][0] not in models for one in near),
+        "another dataset": not own and any(places[one][1] not in datasets for one in near),
+        "other settings": not rows.loc[rows["problem"].isin(found), "declared"].all(),
     }
-    said = [*([scale] if scale != "paper" else []), *(word for word, so in other.items() if so)]
-    return near, ", ".join(said) or "another suite"
+    return found, ", ".join(word for word, so in said.items() if so) or "another suite"
 
 
 def _comparisons(claim: Claim, rows: pd.DataFrame, place: dict[str, Any]) -> Iterator[Judgement]:

@@ -31,6 +31,7 @@ from .style import Look, looks, publication
 
 FEW = 10  # methods up to which every one has a colour
 LOUD = 8  # coloured methods beside the control where there are more
+BEST = 3  # of them, at least, are the best
 
 
 Plots = Callable[["Results", Mapping[str, Look]], Iterator[Plot]]
@@ -59,10 +60,9 @@ def gallery(
 ) -> list[Drawing]:
     """Write the figures that the finished trials allow; none where no cell is complete.
 
-    `folder`: made if need be. `names`: of the figures of its kind of suite; default: all. With more
-    `processes` than this one, they write what is drawn here: the same bytes.
-
-    Raises ValueError: a name that no figure has.
+    `folder`: made if need be. `names`: of the figures of its kind of suite; default: all. Others of
+    several `processes` write what is drawn here: the same bytes. Raises ValueError for a name that
+    no figure has.
     """
     drawn: dict[str, Callable[[], Iterator[Plot]]]
     if isinstance(results, FidelityResults):
@@ -101,7 +101,7 @@ def in_focus(results: Results) -> AbstractSet[str]:
     names = [one.name for one in results.suite.methods]
     if len(names) <= FEW:
         return set(names)
-    chosen = [one.name for one in results.suite.methods if one.matched][:LOUD]
+    chosen = [one.name for one in results.suite.methods if one.matched][: LOUD - BEST]
     rows = results.cells[results.cells["method"].isin(names)]
     whole = rows.groupby(["recovery", "method"])["complete"].transform("all").astype(bool)
     table = rows[whole].pivot_table(

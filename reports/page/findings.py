@@ -80,7 +80,9 @@ def with_interval(row: Mapping[Any, Any]) -> str:
     span = interval(row["joint_low"], row["joint_high"])
     some = f" on {row['n_problems']} of {row['of']} problems"
     where = some if row["n_problems"] < row["of"] else ""
-    return f"{row['method']} ({points(row['mean'])} {spoken().points}, {span}{where})"
+    few = abs(row["typical"]) < abs(row["mean"]) / 2  # that carry the mean
+    typical = f"; typically {points(row['typical'])}" if few else ""
+    return f"{row['method']} ({points(row['mean'])} {spoken().points}, {span}{where}{typical})"
 
 
 def _collapsed(rows: Sequence[Mapping[Any, Any]], control: str) -> Iterator[str]:

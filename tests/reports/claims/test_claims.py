@@ -15,7 +15,7 @@ from command_line import bench as bench  # the fixture
 from made_claims import CLAIM, claim, over_bases, trial
 from synthetic import failed
 
-from reports.claims.claim_file import known_claims
+from reports.claims.claim_file import Claim, known_claims
 from reports.claims.claims import RULE, Judgement, decide, judge
 from reports.claims.claims_page import claims_page, verdicts
 from reports.records import Failure, Record
@@ -563,6 +563,27 @@ def test_claims_name_what_their_suite_holds(name: str) -> None:
         assert set(one.problems) <= problems, one.claim
         assert one.recovery in recoveries, one.claim
         assert one.axis == suite.budgets.cost, one.claim
+
+
+@pytest.mark.parametrize("one", known_claims(), ids=lambda one: one.claim[:40])
+def test_other_suites_hold_what_a_claim_asks_of_them(one: Claim) -> None:
+    for at in one.moved:
+        name = at.suite.removesuffix("-published")
+        suite = load_suite(name, scale="published" if name != at.suite else None)
+        assert isinstance(suite, Suite)
+        assert {name for pair in at.compared for name in pair} <= set(suite.method_names)
+        assert any(at.recovery in (each.name, each.kind) for each in suite.recoveries)
+        kept = getattr(suite.budgets, at.axis)
+        assert any(at.span[0] <= share <= at.span[1] for share in kept)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"budgets": {"macs": [0.9, 0.2]}}, {"recovery": None}, {"of": "x"}]
+)
+def test_other_suites_are_checked_like_claims(wrong: dict[str, Any]) -> None:
+    also = {"suite": "t", "recovery": "none", "budgets": {"macs": [0.2, 0.9]}} | wrong
+    with pytest.raises(ValueError, match=next(iter(wrong)) if "budgets" not in wrong else "0 <"):
+        claim(also=[also])
 
 
 def test_every_paper_has_claims() -> None:
