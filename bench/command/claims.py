@@ -30,7 +30,8 @@ def show_claims(console: Console, folders: Sequence[Path], out: Path | None) -> 
             say(console, f"{folder}: {faulty} files are no valid records and are left out")
         # A record of several suites speaks for each, by its names for it.
         named = [it for one in recorded_suites(store).values() for it in one.outline.records(store)]
-        records += named + [one for one in whole if one.key not in {it.key for it in named}]
+        known = {one.key for one in named}
+        records += named + [one for one in whole if one.key not in known]
     judgements = judge(known_claims(), records)
     judged = list(verdicts(judgements))
     rows = [

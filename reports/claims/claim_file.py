@@ -73,8 +73,7 @@ class Claim(Section):
     def moved(self) -> list[Self]:
         """The same comparison in the other suites, on whatever problems they have."""
         own = self.model_dump(exclude={"also", "beyond"})
-        given = (one.model_dump(exclude_none=True) for one in self.also)
-        return [self.model_validate(own | one) for one in given]
+        return [self.model_validate(own | one.model_dump(exclude_none=True)) for one in self.also]
 
     @property
     def axis(self) -> Axis:

@@ -185,10 +185,10 @@ def _dense(identity: dict[str, Any]) -> dict[str, Any]:
 def scale_of(label: str, suite: str) -> str | None:
     """The scale at which a suite was run under this label, "paper" for its file as it stands; None
     where the label is of another suite."""
-    known = scales_of(suite) if suite in library() else ["reduced"]
     scale = label.removeprefix(f"{suite}-")
-    found = scale if scale != label and scale in known and label not in library() else None
-    return PAPER if label == suite else found
+    if scale == label or label in library():
+        return PAPER if label == suite else None
+    return scale if scale in (scales_of(suite) if suite in library() else ["reduced"]) else None
 
 
 @cache
