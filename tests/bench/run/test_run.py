@@ -358,6 +358,7 @@ def check_whole(results: Path, undisturbed: dict[str, Any]) -> None:
     assert toy.left_over(results) == []
 
 
+@pytest.mark.slow
 def test_interrupted_killed_and_resumed(
     session: Path, tmp_path: Path, undisturbed: dict[str, Any]
 ) -> None:
