@@ -155,7 +155,7 @@ def as_declared(record: Record) -> bool:
     No for a problem that the file does not have; yes where the library has no such suite, whose
     records cannot be others than its file's.
     """
-    suite = _suite(record.labels.suite)
+    suite = suite_under(record.labels.suite)
     if suite is None:
         return True
     identity, dense = record.identity, _dense(record.identity)
@@ -192,7 +192,7 @@ def scale_of(label: str, suite: str) -> str | None:
 
 
 @cache
-def _suite(label: str) -> Suite | None:
+def suite_under(label: str) -> Suite | None:
     found = ((one, scale_of(label, one)) for one in library())
     name, scale = next((one for one in found if one[1]), ("", None))
     suite = load_suite(name, scale=None if scale == PAPER else scale) if name else None

@@ -18,6 +18,7 @@ from synthetic import failed
 from reports.claims.claim_file import known_claims
 from reports.claims.claims import RULE, Judgement, decide, judge
 from reports.claims.claims_page import claims_page, verdicts
+from reports.claims.differences import suite_under
 from reports.records import Failure, Record
 from reports.statistics import holm, on_these_problems
 from suites import SuiteError, library, load_suite
@@ -567,12 +568,9 @@ def test_claims_name_what_their_suite_holds(name: str) -> None:
 
 def test_other_suites_hold_what_claims_ask_of_them() -> None:
     moved = [at for one in known_claims() for at in one.moved]
-    suites: dict[str, Any] = {}
-    for name in {at.suite for at in moved}:
-        plain = name.removesuffix("-published")
-        suites[name] = load_suite(plain, scale="published" if plain != name else None)
     for at in moved:
-        suite = suites[at.suite]
+        suite = suite_under(at.suite)
+        assert suite is not None
         assert {name for pair in at.compared for name in pair} <= set(suite.method_names)
         assert any(at.recovery in (each.name, each.kind) for each in suite.recoveries)
         kept = getattr(suite.budgets, at.axis)
