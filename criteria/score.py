@@ -62,9 +62,8 @@ def score(
         loss: mean loss of (outputs, targets).
         **options: the criterion's own, among them `reduction` and `normalizer`.
 
-    Raises:
-        CriteriaError: unknown names or options, a network that cannot be traced, or from which
-            channels cannot be removed, missing or unfit data, bad scores.
+    Raises CriteriaError: unknown names or options, a network that cannot be traced, or from which
+    channels cannot be removed, missing or unfit data, bad scores.
 
     Example:
         >>> network = nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 4))

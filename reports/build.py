@@ -2,9 +2,13 @@
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
+from importlib import import_module
 from itertools import chain
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -56,9 +60,8 @@ def build_report(
             written instead, and the path of its paper.tex is returned.
         processes: that write figures; more than one only where `__main__` may be imported again.
 
-    Raises:
-        ValueError: the plan is empty, two records stand for one trial, or there is no such figure
-            or nothing to show in a paper.
+    Raises ValueError: the plan is empty, two records stand for one trial, or there is no such
+    figure or nothing to show in a paper.
 
     >>> from tempfile import TemporaryDirectory
     >>> suite = Suite(suite="tiny", datasets=["digits"], models=["resnet20"],
@@ -86,27 +89,38 @@ def build_report(
     from .page.tables import frames_of, typeset
 
     page: Callable[..., str]
-    if isinstance(suite, FidelitySuite):
-        found = analyse_fidelity(suite, records, expected, declarations)
-        found = replace(found, labs=labs or {})
-        drawings = gallery(found, out / "figures", figures, processes)
-        frames, tables = {"methods": found.methods, "trials": found.trials}, fidelity_tables(found)
-        page = partial(render_fidelity, found)
-    else:
-        results = replace(analyse(suite, records, expected, declarations), labs=labs or {})
-        drawings = gallery(results, out / "figures", figures, processes)
-        frames, tables = frames_of(results), typeset(results)
-        page = partial(render, results)
-        _write(out / "headline.json", _headline(results))
+    labs = labs or {}
+    with _writers(processes) as others:
+        if isinstance(suite, FidelitySuite):
+            found = replace(analyse_fidelity(suite, records, expected, declarations), labs=labs)
+            drawings = gallery(found, out / "figures", figures, others)
+            frames = {"methods": found.methods, "trials": found.trials}
+            tables, page = fidelity_tables(found), partial(render_fidelity, found)
+        else:
+            results = replace(analyse(suite, records, expected, declarations), labs=labs)
+            drawings = gallery(results, out / "figures", figures, others)
+            frames, tables, page = frames_of(results), typeset(results), partial(render, results)
+            _write(out / "headline.json", _headline(results))
+        drawings = [*drawings]
     folder = out / "tables"
     folder.mkdir(exist_ok=True)
-    files = {folder / f"{name}.csv": frame for name, frame in frames.items()}
-    for path, frame in files.items() if "csv" in formats else ():
-        frame.rename(columns=spoken().named).to_csv(path, index=False, lineterminator="\n")
+    for name, frame in frames.items() if "csv" in formats else ():
+        named = frame.rename(columns=spoken().named)
+        named.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
     for table in chain.from_iterable(tables.values()):
         if "markdown" in formats:
             _write(folder / f"{table.name}.md", table.markdown)
     return _write(out / "index.html", page(drawings, tables)) if "html" in formats else out
+
+
+def _writers(processes: int) -> AbstractContextManager[Executor | None]:
+    """Processes that write figures, and load what they need meanwhile; None where one does all."""
+    if processes == 1:
+        return nullcontext()
+    load = partial(import_module, "reports.figures.plot")
+    others = ProcessPoolExecutor(processes, get_context("spawn"), load)
+    others.submit(int)  # begins them
+    return others
 
 
 def _headline(results: Results) -> str:

@@ -95,9 +95,8 @@ def load_suite(
         scale: apply that one of the suite's own `scales` first; `paper` is the file as it stands.
         recorded: suites that have been run, `resolved`, by name; those of the library come first.
 
-    Raises:
-        SuiteError: no such suite or scale, not YAML, an unknown key, a wrong type; names the key,
-            and the file or the override that is at fault.
+    Raises SuiteError: no such suite or scale, not YAML, an unknown key, a wrong type; names the
+    key, and the file or the override that is at fault.
 
     >>> suite = load_suite("quickstart", ["calibration.images=64"])
     >>> suite.suite, suite.budgets.kept, suite.calibration.images

@@ -35,14 +35,8 @@ def show_claims(console: Console, folders: Sequence[Path], out: Path | None) -> 
     judgements = judge(known_claims(), records)
     judged = list(verdicts(judgements))
     rows = [
-        (
-            claim.paper,
-            claim.claim,
-            f"{claim.suite}, {on[0].scale}",
-            what_we_found(on),
-            worded(said, on),
-        )
-        for claim, said, on in judged
+        (one.paper, one.claim, f"{one.suite}, {on[0].scale}", what_we_found(on), worded(said, on))
+        for one, said, on in judged
         if said != "not run"
     ]
     print_table(console, ("paper", "claim", "suite", "what we found", "verdict"), rows)

@@ -185,6 +185,8 @@ def explain(
     """Say what a trial is made of, what it took, what came of it, and how to run it alone."""
     from .explain import show_trial
 
+    if trial[0].endswith(PACK):
+        results, trial = Path(trial[0]), trial[1:]
     store = Store(readable(results))
     with saying_damage(store, console):
         show_trial(console, store, " ".join(trial), packed=results.suffix == PACK)

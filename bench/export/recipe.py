@@ -53,9 +53,8 @@ def keep(
 ) -> None:
     """Write a network's tensors and its recipe; what cannot be rebuilt of them changes no folder.
 
-    Raises:
-        ExportError: the extra `export` is missing, the files cannot be written, or what is rebuilt
-            of them is another network.
+    Raises ExportError: the extra `export` is missing, the files cannot be written, or what is
+    rebuilt of them is another network.
     """
     try:
         with part_of(folder) as part:

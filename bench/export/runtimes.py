@@ -45,9 +45,8 @@ def to_onnx(
             in the file.
         about: what the file's metadata shall hold.
 
-    Raises:
-        ExportError: the extra `export` is missing, the network cannot be written for batches of any
-            size, or the file gives other outputs.
+    Raises ExportError: the extra `export` is missing, the network cannot be written for batches of
+    any size, or the file gives other outputs.
     """
     needed("export", "onnx", "onnxscript", "onnxruntime", wrong=ExportError)
     program = _program(model, inputs)

@@ -52,9 +52,8 @@ def found(place: str) -> Callable[..., Any]:
 
     Of a plugin, `/path/nets.py:attribute` names what it has registered.
 
-    Raises:
-        ModelError: there is no such module or attribute, the module does not run or is found in
-            two places, or the attribute builds nothing.
+    Raises ModelError: there is no such module or attribute, the module does not run or is found in
+    two places, or the attribute builds nothing.
     """
     module, _, attribute = place.rpartition(":")
     if module.endswith(".py"):

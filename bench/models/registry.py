@@ -45,9 +45,8 @@ def build_model(spec: ModelSpec, *, seed: int, **shape: int) -> nn.Module:
     Of what the data are shaped like, it maps images [n, channels, image_size, image_size] to
     logits [n, classes]. The global random state is left as it was.
 
-    Raises:
-        ModelError: unknown names and options, sizes that do not fit, constructors that fail,
-            weights that cannot be fetched and checkpoints that do not fit.
+    Raises ModelError: unknown names and options, sizes that do not fit, constructors that fail,
+    weights that cannot be fetched and checkpoints that do not fit.
 
     >>> spec = ModelSpec(name="vgg_small", options={"width": 8})
     >>> model = build_model(spec, classes=10, channels=1, image_size=8, seed=0)

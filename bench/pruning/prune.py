@@ -69,9 +69,8 @@ class Pruned:
         class, makes the unpruned network and can be imported; else `bench.load(path, model=...)`
         is given that.
 
-        Raises:
-            ExportError: the extra `export` is missing, `build` makes another network, or the files
-                cannot be written.
+        Raises ExportError: the extra `export` is missing, `build` makes another network, or the
+        files cannot be written.
 
         >>> import bench, tempfile
         >>> folder, images = tempfile.mkdtemp(), torch.randn(2, 1, 8, 8)

@@ -117,9 +117,8 @@ def verify(model: nn.Module, example_inputs: tuple[Any, ...], structure: Structu
     Returns:
         The largest difference of the outputs, relative to their size.
 
-    Raises:
-        StructureError: names the groups for which it does not hold, and what happens; or the
-            network's outputs are not the same twice.
+    Raises StructureError: names the groups for which it does not hold, and what happens; or the
+    network's outputs are not the same twice.
     """
     far, wrong_together = _fault(model, example_inputs, structure.groups)
     if wrong_together is None:

@@ -49,9 +49,8 @@ def given(model: nn.Module, example_inputs: Any) -> Given:
     `example_inputs`: one batch: a tensor, a tuple of the forward's arguments, or a mapping of them
     by name.
 
-    Raises:
-        StructureError: the network is not made of plain modules, holds values that are not finite,
-            or does not run on these inputs.
+    Raises StructureError: the network is not made of plain modules, holds values that are not
+    finite, or does not run on these inputs.
 
     >>> half = nn.Sequential(nn.Linear(3, 2)).bfloat16()
     >>> plain = given(nn.DataParallel(half), torch.ones(1, 3))

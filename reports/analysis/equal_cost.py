@@ -14,7 +14,7 @@ from suites.protocol import Axis
 
 from .. import statistics
 from ..statistics import Floats
-from .cells import Scores, by_method
+from .cells import CELL, Scores, by_method
 from .comparisons import bounded
 
 OTHER: Mapping[Axis, str] = {
@@ -66,14 +66,13 @@ def at_equal_cost(scored: Scores) -> pd.DataFrame:
 def _curves(scored: Scores, share: str) -> dict[tuple[str, str, str], Curves]:
     """What each complete method retains against the log of the share that it keeps."""
     found: dict[tuple[str, str, str], Curves] = {}
-    for place, rows in by_method(scored.trials):
-        budgets = rows["budget"].nunique()
-        if place not in scored.by_base or budgets < 2 or rows[share].isna().any():
-            continue
-        rows = rows.sort_values(["base", "repeat", share, "budget"])
-        shape = (rows["base"].nunique(), -1, budgets)
-        x = np.log(rows[share].to_numpy(dtype=float)).reshape(shape)
-        found[place] = x, rows["retained_top1"].to_numpy(dtype=float).reshape(shape)
+    columns = ["base", "budget", share, "retained_top1"]
+    known = scored.trials.sort_values(["base", "repeat", share, "budget"])[[*CELL[:3], *columns]]
+    for place, rows in by_method(known):
+        bases, budgets, x, y = (rows[one].to_numpy(dtype=float) for one in columns)
+        shape = (np.unique(bases).size, -1, np.unique(budgets).size)
+        if place in scored.by_base and shape[-1] > 1 and not np.isnan(x).any():
+            found[place] = np.log(x).reshape(shape), y.reshape(shape)
     return found
 
 
@@ -96,8 +95,10 @@ def _difference(
 
 def _areas(x: Floats, y: Floats, grid: Floats) -> Floats:
     """[bases] mean height of the curves over the grid, repeats averaged."""
+    weights = np.full(_POINTS, 1 / (_POINTS - 1))  # of the trapezoid rule
+    weights[[0, -1]] /= 2
     heights = [
-        [np.trapezoid(np.interp(grid, one, of), grid) for one, of in zip(*base, strict=True)]
+        [np.interp(grid, one, of) @ weights for one, of in zip(*base, strict=True)]
         for base in zip(x, y, strict=True)
     ]
-    return np.asarray(np.mean(heights, axis=1) / (grid[-1] - grid[0]))
+    return np.asarray(np.mean(heights, axis=1))

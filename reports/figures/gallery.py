@@ -1,11 +1,10 @@
 """The figures of a report: which are drawn, in which order, and which methods have a colour."""
 
 import gc
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import pandas as pd
@@ -33,7 +32,6 @@ FEW = 10  # methods up to which every one has a colour
 LOUD = 8  # coloured methods beside the control where there are more
 BEST = 3  # of them, at least, are the best
 
-
 Plots = Callable[["Results", Mapping[str, Look]], Iterator[Plot]]
 
 # A module may give several plots, whose names begin with its own, or none where it has nothing to
@@ -56,13 +54,13 @@ def gallery(
     results: Results | FidelityResults,
     folder: Path,
     names: Sequence[str] | None = None,
-    processes: int = 1,
-) -> list[Drawing]:
+    others: Executor | None = None,
+) -> Iterable[Drawing]:
     """Write the figures that the finished trials allow; none where no cell is complete.
 
-    `folder`: made if need be. `names`: of the figures of its kind of suite; default: all. Others of
-    several `processes` write what is drawn here: the same bytes. Raises ValueError for a name that
-    no figure has.
+    `folder`: made if need be. `names`: of the figures of its kind of suite; default: all. `others`
+    write what is drawn here, to the same bytes, and are waited for where a drawing is asked for.
+    Raises ValueError for a name that no figure has.
     """
     drawn: dict[str, Callable[[], Iterator[Plot]]]
     if isinstance(results, FidelityResults):
@@ -83,10 +81,8 @@ def gallery(
         with publication():
             asked = [plots for name, plots in drawn.items() if names is None or name in names]
             drawings = (plot for plots in asked for plot in plots())
-            if processes == 1:
-                return [write(plot, folder) for plot in drawings]
-            with ProcessPoolExecutor(processes, get_context("spawn")) as others:
-                return [*others.map(partial(write, folder=folder), drawings)]
+            writing = partial(write, folder=folder)
+            return others.map(writing, drawings) if others else [*map(writing, drawings)]
     finally:
         gc.unfreeze()
 

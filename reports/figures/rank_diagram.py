@@ -58,7 +58,9 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     axes = figure.subplots(len(panels), squeeze=False, height_ratios=heights)[:, 0]
     for (recovery, rows), height, ax in zip(panels, heights, axes, strict=True):
         _panel(ax, rows.reset_index(drop=True), looks, height)
-        ax.set_title(recovered(recovery))
+        one = results.ranking[recovery]
+        n, lacking = len(one.problems), len(one.left_out)
+        ax.set_title(recovered(recovery) + f" · {n} of {n + lacking} problems" * bool(lacking))
     yield plotted("rank_diagram", figure, data, results, ranked=ranked)
 
 

@@ -111,6 +111,7 @@ def test_another_suite_of_that_name_is_not_mixed_in(
         ("status", "{}"), ("status", "--results", "{}"), ("report", "toy", "--results", "{}"),
         ("compare", "--suite", "{}", "taylor", "l1"), ("claims", "--results", "{}"),
         ("explain", "--results", "{}", "taylor 70% none base 0"),
+        ("explain", "{}", "taylor", "70%", "none", "base 0"),
     ],
 )  # fmt: skip
 def test_verbs_that_read_take_a_pack_for_a_folder(
