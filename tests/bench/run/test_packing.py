@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import packed
@@ -125,6 +126,15 @@ def test_verbs_that_read_take_a_pack_for_a_folder(
         same += ["--suite", "toy"] if verb[0] == "compare" else []
         if verb[0] != "report":
             assert of_pack.out == bench(*same).out
+
+
+def test_code_that_a_pack_does_not_run_is_not_said_to_have_changed(
+    bench: Command, pack: Path, tmp_path: Path
+) -> None:
+    whole, older = Pack.read(pack), tmp_path / "older.pack"
+    recorded = whole.recorded.model_copy(update={"code": "of yesterday"})
+    replace(whole, recorded=recorded).write(older)
+    assert "has changed" not in bench("status", older).out
 
 
 def test_the_report_of_a_pack_is_that_of_its_folder(
