@@ -10,15 +10,14 @@ from importlib import import_module
 from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from suites.fidelity import FidelitySuite
 from suites.schema import Suite
 
 from .analysis.analysis import analyse
 from .analysis.fidelity import analyse_fidelity
-from .analysis.results import Results
-from .declared import Declaration
+from .declared import Declaration, Footing
 from .metric import spoken
 from .page.findings import headline_numbers
 from .records import Labels, Record, of_its_metric
@@ -84,7 +83,8 @@ def build_report(
         return write_paper(analyse(suite, records, expected, declarations), paper, out)
     # matplotlib and Jinja2 are slow to import and are needed here only.
     from .figures.gallery import gallery
-    from .page.fidelity_page import fidelity_tables, render_fidelity
+    from .page.answer import answers
+    from .page.fidelity_page import fidelity_answers, fidelity_tables, render_fidelity
     from .page.page import render
     from .page.tables import frames_of, typeset
 
@@ -96,12 +96,14 @@ def build_report(
             drawings = gallery(found, out / "figures", figures, others)
             frames = {"methods": found.methods, "trials": found.trials}
             tables, page = fidelity_tables(found), partial(render_fidelity, found)
+            headline = _headline(found.footing, fidelity_answers(found), {})
         else:
             results = replace(analyse(suite, records, expected, declarations), labs=labs)
             drawings = gallery(results, out / "figures", figures, others)
             frames, tables, page = frames_of(results), typeset(results), partial(render, results)
-            _write(out / "headline.json", _headline(results))
+            headline = _headline(results.footing, answers(results), headline_numbers(results))
         drawings = [*drawings]
+    _write(out / "headline.json", headline)
     folder = out / "tables"
     folder.mkdir(exist_ok=True)
     for name, frame in frames.items() if "csv" in formats else ():
@@ -123,13 +125,11 @@ def _writers(processes: int) -> AbstractContextManager[Executor | None]:
     return others
 
 
-def _headline(results: Results) -> str:
+def _headline(stands: Footing, answers: Mapping[str, str], numbers: Mapping[str, Any]) -> str:
     """The answer in words, its numbers, and on what they stand, as JSON."""
-    from .page.answer import answers
-
-    said = {"declared": results.footing.date, "notices": results.footing.notices}
-    said["answer"] = [f"{lead}: {sentences}" for lead, sentences in answers(results).items()]
-    return json.dumps(said | headline_numbers(results), indent=1) + "\n"
+    said = {"declared": stands.date, "notices": stands.notices}
+    said["answer"] = [f"{lead}: {sentences}" for lead, sentences in answers.items()]
+    return json.dumps({**said, **numbers}, indent=1) + "\n"
 
 
 def _write(path: Path, text: str) -> Path:

@@ -330,8 +330,7 @@ def pack(
 
 @app.command()
 def merge(
-    packs: Annotated[list[Path], argument("merge.packs")],
-    out: Annotated[Path, option("merge.out")],
+    packs: Annotated[list[Path], argument("merge.packs")], out: Annotated[Path, option("merge.out")]
 ) -> None:
     """Join packs of one suite; what labs found differently of a trial is shown, and kept."""
     from .packs import join

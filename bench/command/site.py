@@ -39,10 +39,10 @@ def write_site(places: Sequence[Path], out: Path, questions: Path | None = None)
             pack = Pack.of_results(store, name, place.stem)
             records += pack.outline.records(store)  # under this suite's names for them
             write_report(pack.outline, store, out / name)
-            shown[name] = pack.outline.suite, pack.about(), []
-            if (headline := out / name / "headline.json").exists():  # none of a fidelity suite
-                shown[name][-1].extend(json.loads(headline.read_text("utf-8"))["answer"])
-                rows = pd.read_csv(out / name / "tables" / "overall.csv")
+            headline = json.loads((out / name / "headline.json").read_text("utf-8"))
+            shown[name] = pack.outline.suite, pack.about(), headline["answer"]
+            if (overall := out / name / "tables" / "overall.csv").exists():  # none of fidelity
+                rows = pd.read_csv(overall)
                 cells = [*map(spanned, rows["mean"], rows["joint_low"], rows["joint_high"])]
                 found.append(rows.assign(suite=name, cell=cells))
     if not shown:

@@ -39,8 +39,7 @@ def changes(scored: Scores, overall: pd.DataFrame, paired: pd.DataFrame) -> pd.D
     `verdict` and `why`, at every budget those of the mean over budgets; and means of `macs_percent`
     and `params_percent` (kept) and of `score_s`.
 
-    `overall`, `paired`: of `over_problems.overall` and `by_problem.paired`.
-    """
+    `overall`, `paired`: of `over_problems.overall` and `by_problem.paired`."""
     suite, cells, problems = scored.suite, scored.cells, scored.problems
     places = {OVER: problems} | ({one: [one] for one in problems} if len(problems) > 1 else {})
     several = cells.groupby("problem")["budget"].nunique().max() > 1

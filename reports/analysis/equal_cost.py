@@ -35,8 +35,7 @@ def at_equal_cost(scored: Scores) -> pd.DataFrame:
     Columns: `cost` (the other one, as `macs` or `params`), `n_problems` (with a common stretch),
     `share_low` and `share_high` (its ends, means over problems), and the mean difference over
     problems of retained top-1 there, in points, with its interval on these problems, alone (`low`,
-    `high`). A description beside the declared tests, without one of its own.
-    """
+    `high`). A description beside the declared tests, without one of its own."""
     suite, problems = scored.suite, scored.problems
     cost = OTHER[suite.budgets.cost]
     curves = _curves(scored, f"{cost}_ratio")

@@ -60,8 +60,7 @@ def gallery(
 
     `folder`: made if need be. `names`: of the figures of its kind of suite; default: all. `others`
     write what is drawn here, to the same bytes, and are waited for where a drawing is asked for.
-    Raises ValueError for a name that no figure has.
-    """
+    Raises ValueError for a name that no figure has."""
     drawn: dict[str, Callable[[], Iterator[Plot]]]
     if isinstance(results, FidelityResults):
         complete = results.methods["complete"]
@@ -92,8 +91,7 @@ def in_focus(results: Results) -> AbstractSet[str]:
 
     Best: the smallest rank under any recovery, by retained top-1 averaged over problems and
     budgets, of methods whose cells are complete; ties go to the better mean rank, then to the
-    order of the suite.
-    """
+    order of the suite."""
     names = [one.name for one in results.suite.methods]
     if len(names) <= FEW:
         return set(names)

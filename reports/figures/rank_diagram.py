@@ -24,8 +24,7 @@ def drawn(ranked: Sequence[MethodRanks]) -> pd.DataFrame:
     """One row a (recovery, method), best first; one that failed anywhere has no mean, and is last.
 
     Columns: `recovery`, `method`, `mean` (points, over problems), `rank_low`, `rank_high`, `n`
-    (problems), `bars` (numbers of the bars that it stands under, from 1, in one text).
-    """
+    (problems), `bars` (numbers of the bars that it stands under, from 1, in one text)."""
     parts = []
     for one in ranked:
         bars = [
@@ -73,8 +72,7 @@ def _bars(rows: pd.DataFrame) -> list[list[int]]:
 def _panel(ax: Axes, rows: pd.DataFrame, looks: Mapping[str, Look], height: float) -> None:
     """Draw one recovery: y is inches below the line of means, x points, the best at the left.
 
-    Methods far behind stand behind the end of the line.
-    """
+    Methods far behind stand behind the end of the line."""
     k, top = len(rows), float(rows["mean"].max())
     low = min(focus(rows["mean"], top), top - 0.1)
     span = top - low

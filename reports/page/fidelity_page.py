@@ -41,13 +41,18 @@ def render_fidelity(
         drawings,
         tables=tables,
         images=sorted({one.fidelity.images for one in results.records if one.fidelity}),
-        answers={"A rehearsal": "Nothing is concluded."}
-        if results.footing.rehearsal
-        else {problem: headline(results, problem) for problem in results.problems},
+        answers=fidelity_answers(results),
         scope=toys(results.suite),
         board=board(results),
         warnings=list(warnings(results)),
     )
+
+
+def fidelity_answers(results: FidelityResults) -> dict[str, str]:
+    """What may be said of each problem."""
+    if results.footing.rehearsal:
+        return {"A rehearsal": "Nothing is concluded."}
+    return {problem: headline(results, problem) for problem in results.problems}
 
 
 def headline(results: FidelityResults, problem: str) -> str:

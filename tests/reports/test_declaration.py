@@ -363,6 +363,9 @@ def test_a_fidelity_suite_is_declared_too(tmp_path: Path) -> None:
     assert "Declared on 2026-03-01 10:20 UTC" in page
     assert "0 of 4 trials have run" in page
     assert "methods added after 0 of 4 trials had finished: taylor" in page
+    said = json.loads((tmp_path / "headline.json").read_text())
+    assert said["declared"] == DATE
+    assert said["answer"] == ["m1 on digits: No criterion has all its trials yet."]
     changes = {"fidelity": {"units": 8}, "calibration": {"images": 32}}
     other = FidelitySuite.model_validate(suite.model_dump(by_alias=True) | changes)
     assert list(differences(first, design_of(suite, labels))) == []
