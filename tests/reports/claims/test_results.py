@@ -17,7 +17,7 @@ from reports.claims.claims import judge
 from reports.claims.relations import related
 from reports.claims.results_page import answers, bases_needed, results_page
 from reports.records import Record
-from suites import SuiteError
+from suites import Suite, SuiteError
 
 PLACES = [{"suite": "s", "recovery": "none"}, {"suite": "s", "recovery": "finetune"}]
 ORDER = Relation.model_validate({"claim": "Does the order hold?", "places": PLACES})
@@ -109,6 +109,18 @@ def test_the_page_tells_answers_from_what_stays_open(tmp_path: Path) -> None:
     assert "**Does the order hold?** Rank correlation 0." in results_page(
         answers([ORDER], orders()), {}
     )
+
+
+def test_bases_of_given_weights_are_called_so() -> None:
+    about = {"trials": {"done": 3}, "hours": 1, "made_by": {"git_sha": ["1234567890"]}}
+    for weights, said in (({}, "| 3 |"), ({"checkpoint": "x.pt"}, "| 3 of given weights |")):
+        suite = Suite(
+            suite="s", datasets=["digits"], models=[{"name": "resnet20", **weights}],
+            methods=["l1", "taylor"], base_recipe="base-digits", budgets={"macs": [0.5]},
+            recoveries=["none"], bases=3, analysis={"control": "l1"},
+        )  # fmt: skip
+        page = results_page([], {"s": (suite, about, ["It is better."])})
+        assert f"{said} 1.0 | 12345678 | It is better. |" in page
 
 
 def test_a_file_of_questions_is_read_and_its_faults_are_placed(tmp_path: Path) -> None:
