@@ -112,7 +112,7 @@ def test_the_page_tells_answers_from_what_stays_open(tmp_path: Path) -> None:
 
 
 def test_bases_of_given_weights_are_called_so() -> None:
-    about = {"trials": {"done": 3}, "hours": 1, "made_by": {"git_sha": ["1234567890"]}}
+    about = {"trials": {"done": 3}, "hours": 1, "made_by": {"git_sha": ["1234567"]}}
     for weights, said in (({}, "| 3 |"), ({"checkpoint": "x.pt"}, "| 3 of given weights |")):
         suite = Suite(
             suite="s", datasets=["digits"], models=[{"name": "resnet20", **weights}],
@@ -120,7 +120,7 @@ def test_bases_of_given_weights_are_called_so() -> None:
             recoveries=["none"], bases=3, analysis={"control": "l1"},
         )  # fmt: skip
         page = results_page([], {"s": (suite, about, ["It is better."])})
-        assert f"{said} 1.0 | 12345678 | It is better. |" in page
+        assert f"{said} 1.0 | 1234567 | It is better. |" in page
 
 
 def test_a_file_of_questions_is_read_and_its_faults_are_placed(tmp_path: Path) -> None:
