@@ -66,7 +66,8 @@ def _curves(scored: Scores, share: str) -> dict[tuple[str, str, str], Curves]:
     """What each complete method retains against the log of the share that it keeps."""
     found: dict[tuple[str, str, str], Curves] = {}
     columns = ["base", "budget", share, "retained_top1"]
-    known = scored.trials.sort_values(["base", "repeat", share, "budget"])[[*CELL[:3], *columns]]
+    known = scored.trials.reindex(columns=[*CELL[:3], *columns, "repeat"])
+    known = known.sort_values(["base", "repeat", share, "budget"])
     for place, rows in by_method(known):
         bases, budgets, x, y = (rows[one].to_numpy(dtype=float) for one in columns)
         shape = (np.unique(bases).size, -1, np.unique(budgets).size)

@@ -316,7 +316,7 @@ def test_the_report_is_a_function_of_the_records(finished: Path, tmp_path: Path)
     write_report(plan, Store(finished), tmp_path / "again")
     first = finished / "reports" / "probe"
     files = sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file())
-    assert len(files) == 1 + 3 + 4 * 4  # page, tables, four figures
+    assert len(files) == 2 + 3 + 4 * 4  # page and headline, tables, four figures
     for file in files:
         assert (tmp_path / "again" / file).read_bytes() == (first / file).read_bytes(), file
 
