@@ -307,14 +307,14 @@ class Beside(Heard):
 
 
 def test_nothing_runs_beside_a_timing_and_all_of_them_follow_each_other(tmp_path: Path) -> None:
-    plan, heard = make_plan(toy.suite(**TIMED)), Beside()
+    plan, heard = make_plan(toy.suite(**TIMED | {"bases": 1})), Beside()
     made = make_executor("local", Settings(tmp_path, tmp_path), 2, None)
     statuses = Run(plan.trials, Store(tmp_path), made, heard).to_its_end()
-    assert statuses == {"done": 10}
+    assert statuses == {"done": 5}
     assert heard.most > 1  # the others do share the workers
     first = heard.kinds.index("timings")
-    assert heard.kinds[first : first + 10] == ["timings"] * 10
-    assert set(heard.kinds[first + 10 :]) == {"trials"}
+    assert heard.kinds[first : first + 5] == ["timings"] * 5
+    assert set(heard.kinds[first + 5 :]) == {"trials"}
 
 
 def test_a_timing_that_kills_its_worker_is_tried_again_alone_and_fails_its_own_trials_only(
