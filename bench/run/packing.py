@@ -2,9 +2,10 @@
 
 A sealed zip archive, whose bytes follow from what is in it:
 
-pack.json          what it holds, who made that, and the SHA-256 of all other members suite.json
-the suite as it was run last declared.json      what its analysis rests on records/LAB.json   the
-files of a lab's records one behind the other, in the order of the suite:
+pack.json          what it holds, who made that, and the SHA-256 of all other members
+suite.json         the suite as it was run last
+declared.json      what its analysis rests on
+records/LAB.json   the files of a lab's records one behind the other, in the order of the suite:
                    a tenth of what they take as members of their own
 """
 
