@@ -306,7 +306,6 @@ class Fidelity(_Frozen):
     score: list[float]
     images_scored: Count
     spanned: list[str]  # roots of groups that a layer norm spans: zeroing them is not removing them
-    whole: dict[str, str] = Field(default={}, exclude=True)  # of records from before 30 November
 
     @model_validator(mode="after")
     def _an_entry_a_unit(self) -> Fidelity:
@@ -438,10 +437,10 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
     `params_ratio`, as counts `macs`, `params`, `dense_macs`, `dense_params`, `channels_ratio` (of
     pruned channels), `weights_ratio` (of masks), `memory_ratio` (where budgets are of it),
     `speedup` (in MACs), `latency_ratio` (of `Measurements.timed`) with its 95 % interval
-    (`latency_low_ratio`, `latency_high_ratio`),
-    `latency_aa_ratio` (of a copy of the dense network), `score_s`, `phases_s`, `recovery_s`,
-    `total_s`, `images_scored`, `images_phases` (trained on before recovery), `images_trained` (of
-    all phases and recovery), and what else the task measures.
+    (`latency_low_ratio`, `latency_high_ratio`), `latency_aa_ratio` (of a copy of the dense
+    network), `score_s`, `phases_s`, `recovery_s`, `total_s`, `images_scored`, `images_phases`
+    (trained on before recovery), `images_trained` (of all phases and recovery), and what else the
+    task measures.
     """
     import pandas as pd
 

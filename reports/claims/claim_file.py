@@ -35,6 +35,7 @@ class Claim(Section):
 
     paper: str = ""  # none: a question of ours
     claim: str
+    further: bool = False  # a question of ours that does not stand among the first
     suite: Slug
     problems: list[str] = Field(min_length=1)  # the paper's: MODEL on DATASET
     recovery: str  # none, bn, finetune, or a recovery's whole name
@@ -95,6 +96,7 @@ class Relation(Section):
     """Whether methods stand in one order in two places, such as before and after finetuning."""
 
     claim: str
+    further: bool = False
     places: list[Place] = Field(min_length=2, max_length=2)
 
 

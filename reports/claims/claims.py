@@ -13,7 +13,7 @@ import pandas as pd
 from ..formats import counted
 from ..metric import TOP1
 from ..records import Record
-from ..statistics import Floats, Interval, holm, on_these_problems
+from ..statistics import Floats, Interval, on_these_problems
 from .claim_file import Claim
 from .differences import (
     Differences,
@@ -46,7 +46,7 @@ class Judgement:
     budgets: int = 0
     trials: frozenset[str] = field(default=frozenset())  # keys of the records it is made from
     interval: Interval | None = None  # for all comparisons of the claim at once
-    p: float = float("nan")  # after Holm
+    p: float = float("nan")  # times the comparisons of the claim
     on: str = ""  # what the verdict is conditional on: problems, and their bases
     why: str = ""  # no verdict: what could not be tested, or has failed
     note: str = ""
@@ -167,7 +167,7 @@ class Decision(NamedTuple):
 
     verdict: ClaimVerdict
     interval: Interval | None  # `n` is of bases, the fewest; no ends where nothing is tested
-    p: float  # after Holm; NaN where nothing is tested
+    p: float  # times the comparisons; NaN where nothing is tested
     why: str  # nothing could be tested: the reason
 
 
@@ -184,7 +184,7 @@ def decide(differences: Floats, above: float, largest: float = TOP1.span) -> lis
     'two bases'
     """
     found = on_these_problems(differences - above)
-    p_values = holm(np.nan_to_num(found.p_values, nan=1.0))
+    p_values = np.minimum(len(differences) * np.nan_to_num(found.p_values, nan=1.0), 1)
     ends = np.clip(np.add(found.interval(1 - ALPHA / len(differences)), above), -largest, largest)
     bases = (~np.isnan(differences)).sum(axis=2)
     fewest = bases.min(axis=1, where=bases > 0, initial=bases.max())

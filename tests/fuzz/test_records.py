@@ -33,7 +33,7 @@ PROBED = Fidelity.model_validate(
     {
         "dense": ACCURACY, "dense_loss": 0.5, "images": 100, "roots": ["conv1"], "group": [0, 0],
         "unit": [0, 1], "change": [0.1, 0.2], "halves": [[0.1, 0.2], [0.1, 0.2]],
-        "score": [1.0, 2.0], "images_scored": 10, "spanned": [], "whole": {},
+        "score": [1.0, 2.0], "images_scored": 10, "spanned": [],
     }
 )  # fmt: skip
 OF_FIDELITY = tracked.record(2).model_copy(update={"measurements": None, "fidelity": PROBED})

@@ -468,8 +468,8 @@ def test_the_comparisons_of_a_claim_are_one_family() -> None:
 
 
 def test_a_claim_is_decided_from_records_as_from_its_numbers() -> None:
-    """Two problems, two budgets, two repeats, four bases, a threshold: Welch's test and Holm's
-    correction of the cube that the records were made from."""
+    """Two problems, two budgets, two repeats, four bases, a threshold: Welch's test of the cube
+    that the records were made from, and Bonferroni's correction."""
     rng = np.random.default_rng(3)
     places = [(model, base) for model in ("net", "net2") for base in range(4)]
     top1 = {
@@ -489,10 +489,22 @@ def test_a_claim_is_decided_from_records_as_from_its_numbers() -> None:
     cube = np.reshape(gaps, (2, 2, 4))
     asked = claim(method="c", against=["a", "b"], problems=PROBLEMS, above=4)
     found = judge([asked], records)
-    p = holm(on_these_problems(cube - 4).p_values)
+    p = np.minimum(2 * on_these_problems(cube - 4).p_values, 1)
     assert [one.p for one in found] == pytest.approx(p.tolist())
     assert [one.verdict for one in found] == [one.verdict for one in decide(cube, 4)]
     assert [one.verdict for one in found] == ["reproduced", "undecided"]
+
+
+def test_no_verdict_goes_beyond_its_interval() -> None:
+    """Of ten comparisons a step-down test would show one more, whose interval holds 0."""
+    rng = np.random.default_rng(3)
+    cube = rng.normal(0, 1, (10, 1, 5)) + np.linspace(0, 3, 10)[:, None, None]
+    found = decide(cube, 0)
+    ends = [(one.interval.low, one.interval.high) for one in found if one.interval]
+    told = [one.verdict != "undecided" for one in found]
+    assert told == [low > 0 or high < 0 for low, high in ends]
+    stepped = holm(on_these_problems(cube).p_values) <= 0.05
+    assert sum(stepped) > sum(told) > 0, "else the case tells nothing"
 
 
 def test_intervals_end_where_accuracies_do() -> None:

@@ -41,7 +41,7 @@ def test_pairs_are_one_family_with_a_row_each() -> None:
     assert (there.compared, back.compared) == ("a − b", "b − a")
     assert (there.verdict, back.verdict) == ("reproduced", "not reproduced")
     both = judge([claim(against=["b", "c"])], over_bases([2.0, 2.5, 3.0]))
-    assert there.p == pytest.approx(both[0].p), "Holm over two, one of which is not there"
+    assert there.p == pytest.approx(both[0].p), "a family of two, one of which is not there"
 
 
 def test_a_relation_is_the_rank_correlation_of_methods_over_problems_that_both_have() -> None:
@@ -111,6 +111,14 @@ def test_the_page_tells_answers_from_what_stays_open(tmp_path: Path) -> None:
     )
 
 
+def test_further_questions_stand_after_the_others() -> None:
+    first = claim(paper="", size="", source="", claim="Which?")
+    last = ORDER.model_copy(update={"further": True})
+    page = results_page(answers([last, first], orders()), {})
+    places = ["## Findings", "Which?", "## Further questions", "Does the order hold?", "## Suites"]
+    assert sorted(places, key=page.index) == places
+
+
 def test_bases_of_given_weights_are_called_so() -> None:
     about = {"trials": {"done": 3}, "hours": 1, "made_by": {"git_sha": ["1234567"]}}
     for weights, said in (({}, "| 3 |"), ({"checkpoint": "x.pt"}, "| 3 of given weights |")):
@@ -141,7 +149,9 @@ def test_the_published_questions_ask_of_methods_that_their_suites_have() -> None
     from reports.claims.differences import suite_under
     from suites.problem import problem_name
 
-    for one in asked(Path(__file__).parents[3] / "results-published" / "questions.yaml"):
+    questions = asked(Path(__file__).parents[3] / "results-published" / "questions.yaml")
+    assert sum(not one.further for one in questions) <= 10, "findings are at most ten"
+    for one in questions:
         if isinstance(one, Claim):
             suite = suite_under(one.suite)
             assert suite is not None
