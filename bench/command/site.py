@@ -39,8 +39,8 @@ def write_site(places: Sequence[Path], out: Path, questions: Path | None = None)
             pack = Pack.of_results(store, name, place.stem)
             records += pack.outline.records(store)  # under this suite's names for them
             write_report(pack.outline, store, out / name)
-            headline = json.loads((out / name / "headline.json").read_text("utf-8"))
-            shown[name] = pack.outline.suite, pack.about(), headline["answer"]
+            said = json.loads((out / name / "headline.json").read_text("utf-8"))
+            shown[name] = pack.outline.suite, pack.about(), said["notices"] + said["answer"]
             if (overall := out / name / "tables" / "overall.csv").exists():  # none of fidelity
                 rows = pd.read_csv(overall)
                 cells = [*map(spanned, rows["mean"], rows["joint_low"], rows["joint_high"])]
