@@ -429,18 +429,16 @@ def of_its_metric(speak: T) -> T:
 def frame(records: Iterable[Record]) -> pd.DataFrame:
     """Finished trials of comparisons as one row each, sorted by their labels.
 
-    Accuracies are in percent, the primary metric of another task in its own unit.
-
-    Columns: the labels, `problem`, `key`, and per trial `top1`, `dense_top1`, `retained_top1`
-    (points against the dense network: top1 - dense_top1), `test_images`, `top5`, `loss`,
-    `validation_top1`, `train_top1` (where asked for), `best_validation_top1`, `macs_ratio`,
-    `params_ratio`, as counts `macs`, `params`, `dense_macs`, `dense_params`, `channels_ratio` (of
-    pruned channels), `weights_ratio` (of masks), `memory_ratio` (where budgets are of it),
-    `speedup` (in MACs), `latency_ratio` (of `Measurements.timed`) with its 95 % interval
-    (`latency_low_ratio`, `latency_high_ratio`), `latency_aa_ratio` (of a copy of the dense
-    network), `score_s`, `phases_s`, `recovery_s`, `total_s`, `images_scored`, `images_phases`
-    (trained on before recovery), `images_trained` (of all phases and recovery), and what else the
-    task measures.
+    Accuracies are in percent, the primary metric of another task in its own unit. Columns: the
+    labels, `problem`, `key`, and per trial `top1`, `dense_top1`, `retained_top1` (points against
+    the dense network: top1 - dense_top1), `test_images`, `top5`, `loss`, `validation_top1`,
+    `train_top1` (where asked for), `best_validation_top1`, `macs_ratio`, `params_ratio`, as counts
+    `macs`, `params`, `dense_macs`, `dense_params`, `channels_ratio` (of pruned channels),
+    `weights_ratio` (of masks), `memory_ratio` (where budgets are of it), `speedup` (in MACs),
+    `latency_ratio` (of `Measurements.timed`) with its 95 % interval (`latency_low_ratio`,
+    `latency_high_ratio`), `latency_aa_ratio` (of a copy of the dense network), `score_s`,
+    `phases_s`, `recovery_s`, `total_s`, `images_scored`, `images_phases` (trained on before
+    recovery), `images_trained` (of all phases and recovery), and what else the task measures.
     """
     import pandas as pd
 

@@ -71,8 +71,7 @@ def compare_methods(
     )
     tests = len(scored.family)
     both = scored.trials[scored.trials["method"].isin([method, reference])]
-    axis = suite.budgets.cost
-    off = [] if axis == "threshold" or both.empty else off_by_method(off_budget(both, axis), axis)
+    off = off_by_method(off_budget(both, suite.budgets.cost), suite.budgets.cost)
     return MethodDifference(
         suite, method, reference, declared, tests, by_problem, over_problems, off
     )

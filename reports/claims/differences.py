@@ -1,7 +1,6 @@
-"""Trials as claims take them, and what one method has over another on a problem.
+"""Trials as claims take them, one record each, and what one method has over another on a problem.
 
-One record a trial, and whether its settings are declared. Labels do not tell: `--set` changes
-epochs or images and leaves the suite's name as it is.
+Whether settings are declared no label tells: `--set` leaves the suite's name as it is.
 """
 
 from __future__ import annotations
@@ -76,8 +75,7 @@ def base_means(rows: pd.DataFrame) -> pd.DataFrame:
     """[budgets, bases] mean over the repeats of one method; NaN where one of them is missing."""
     done = rows[rows["outcome"] == "done"]
     table = done.pivot(index="budget", columns=["base", "repeat"], values="retained_top1")
-    bases = dict.fromkeys(done["base"])
-    means = {one: table[one].mean(axis=1, skipna=False) for one in bases}
+    means = {one: table[one].mean(axis=1, skipna=False) for one in done["base"].unique()}
     return pd.DataFrame(means, index=table.index)
 
 

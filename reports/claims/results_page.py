@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ..analysis.off_budget import off_budget, off_by_method
 from ..formats import markdown_row, spanned
-from ..records import Record
+from ..records import Record, frame
 from ..words import templates
 from .claim_file import Claim, Relation
 from .claims import RULE, Judgement, judge
@@ -19,21 +20,23 @@ class Answer(NamedTuple):
 
     asked: Claim | Relation
     rows: Sequence[Judgement]  # of a claim, largest difference first
-    alike: Related | None  # of a relation
+    off: Sequence[str]  # what its methods keep where they miss their budgets, farthest first
+    alike: Related | None = None  # of a relation
 
 
 def answers(questions: Sequence[Claim | Relation], records: Sequence[Record]) -> list[Answer]:
     """An answer to each question, in their order; a pure function of its arguments."""
     judged = judge((one for one in questions if isinstance(one, Claim)), records)
     judged.sort(key=lambda row: -row.interval.mean if row.interval else 0)
-    return [
-        Answer(
-            one,
-            [row for row in judged if row.claim is one],
-            related(one, records) if isinstance(one, Relation) else None,
-        )
-        for one in questions
-    ]
+    trials, found = frame(records), list[Answer]()
+    for one in questions:
+        if isinstance(one, Relation):
+            found.append(Answer(one, [], [], related(one, records)))
+            continue
+        rows = [row for row in judged if row.claim is one]
+        used = trials[trials["key"].isin(frozenset[str]().union(*(row.trials for row in rows)))]
+        found.append(Answer(one, rows, off_by_method(off_budget(used, one.axis), one.axis)))
+    return found
 
 
 def bases_needed(row: Judgement) -> int | None:

@@ -105,10 +105,24 @@ def test_the_page_tells_answers_from_what_stays_open(tmp_path: Path) -> None:
     assert "; 1 undecided.\n" in page
     assert "bench compare --suite results-published/s.pack a b" in page
     assert re.search(r"\| `a − x` \| .* \| undecided \| ", page)
-    assert "Does the order hold" not in page  # nothing was finetuned
+    assert "**Does the order hold?** No answer yet" in page  # nothing was finetuned
     assert "**Does the order hold?** Rank correlation 0." in results_page(
         answers([ORDER], orders()), {}
     )
+
+
+def test_the_page_says_what_is_near_and_where_costs_are_unequal() -> None:
+    question = claim(paper="", size="", source="", claim="Which?", above=0)
+    records = over_bases([-0.1, 0.0, 0.1])
+    page = results_page(answers([question], records), {})
+    assert "Which?** All 1 undecided, 1 of them within ± 1 point.\n" in page
+    found = records[0].measurements
+    assert found is not None
+    wide = found.model_copy(update={"macs": round(0.53 * found.dense_macs)})
+    records[0] = records[0].model_copy(update={"measurements": wide})
+    page = results_page(answers([question], records), {})
+    method = records[0].labels.method
+    assert f"point. At unequal cost: {method} 53 % where 50 % is asked.\n" in page
 
 
 def test_further_questions_stand_after_the_others() -> None:
