@@ -1,7 +1,4 @@
-"""What a scale of a suite changes in its file, and what `--set KEY=VALUE` does.
-
-A scale is the file as it stands, or one of the smaller versions that it names itself.
-"""
+"""What a scale of a suite changes in its file, and what `--set KEY=VALUE` does."""
 
 from collections.abc import Callable, Container, Mapping, Sequence
 from copy import deepcopy
@@ -55,25 +52,25 @@ def set_dotted(place: Any, dotted: str, value: Any, source: str, name: str = "")
     """Set a key that may lead through mappings and list positions; `name` is that of the place.
 
     `*` stands for all positions, of which those without the section that it leads into are passed
-    over: `methods.*.iterative.steps` makes nothing iterative that is not.
+    over: `methods.*.iterative.steps` makes nothing iterative that is not. `methods.+` is one more.
 
     Raises SuiteError where it leads nowhere; `source` is how that names where it was given.
     """
     first, _, rest = dotted.partition(".")
     if rest.count(".") > DEPTH:
         raise SuiteError(f"{source}: leads deeper than {DEPTH} levels")
-    if isinstance(place, list):
-        keys: list[Any] = _positions(place, first, rest, source)
-    elif isinstance(place, dict):
-        keys = [first]
-    else:
+    if not isinstance(place, list | dict):
         raise SuiteError(f"{source}: {name} is {shown(place)}, it has no {shown(first)} inside")
+    listed = isinstance(place, list)
+    keys: list[Any] = _positions(place, first, rest, source) if listed else [first]
     for key in keys:
-        if not rest:
+        if rest:
+            inner = place[key] if listed else place.setdefault(key, {})
+            set_dotted(inner, rest, value, source, f"{name}.{key}" if name else str(key))
+        elif listed:
+            place[key : key + 1] = [deepcopy(value)]  # in its place, or at the end
+        else:
             place[key] = deepcopy(value)
-            continue
-        inner = place[key] if isinstance(place, list) else place.setdefault(key, {})
-        set_dotted(inner, rest, value, source, f"{name}.{key}" if name else str(key))
 
 
 def _positions(place: Sequence[Any], part: str, rest: str, source: str) -> list[int]:
@@ -86,10 +83,10 @@ def _positions(place: Sequence[Any], part: str, rest: str, source: str) -> list[
             why = f"none of a list of {len(place)} has {shown(section)} inside"
             raise SuiteError(f"{source}: {why}")
         return having
-    numbers = [str(at) for at in range(len(place))]
+    numbers = [*map(str, range(len(place))), *["+"] * (not rest)]
     if part in numbers:
         return [numbers.index(part)]
-    why = f"{shown(part)} is no position in a list of {len(place)}, nor * for all"
+    why = f"{shown(part)} is no position in a list of {len(place)}; * are all, + is one more"
     raise SuiteError(f"{source}: {why}")
 
 

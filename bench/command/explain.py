@@ -32,7 +32,7 @@ def show_trial(console: Console, store: Store, wanted: str, *, packed: bool) -> 
         found = [key for key, (_, of) in known.items() if _words(wanted) <= _words(of.whole)]
     if len(found) != 1:
         some = [f"\n{key[:12]}  {known[key][1].whole}" for key in found[:20] if key in known]
-        said = f"{len(found)} trials in {store.root} have this in key or name: {wanted}"
+        said = f"{len(found)} trials have this in key or name: {wanted}"
         raise BenchError("".join([said, *some]))
     key, record = found[0], store.record(found[0])
     suite, labels = known.get(key, ("", record.labels if record else None))

@@ -522,6 +522,8 @@ def test_overrides_lead_through_mappings_and_lists(tmp_path: Path) -> None:
         "calibration.images=8",
         "methods.1.criterion=l1",
         "methods.2.options.variant=elementwise",
+        "methods.+={criterion: l1, scope: local, as: last}",
+        "methods.3.scope=global",
         "models=[resnet20]",
         "selection.protect=0.25",
         "recipes.own={epochs: 3, learning_rate: 0.5}",
@@ -531,8 +533,9 @@ def test_overrides_lead_through_mappings_and_lists(tmp_path: Path) -> None:
     )
     assert found.calibration.images == 8
     assert found.calibration.batch_size == 16
-    assert found.method_names == ["random", "l1", "taylor"]
+    assert found.method_names == ["random", "l1", "taylor", "last"]
     assert found.methods[2].options == {"variant": "elementwise"}
+    assert found.methods[3].scope == "global"
     assert [one.name for one in found.models] == ["resnet20"]
     assert found.selection.protect == 0.25
     assert found.all_recipes[found.base_recipe].epochs == 3
@@ -569,6 +572,8 @@ def test_later_overrides_win(tmp_path: Path) -> None:
         ("bases=.inf", "only finite numbers"),
         ("methods.9.criterion=l2", "'9' is no position in a list of 4"),
         ("methods.-1=l2", "'-1' is no position"),
+        ("methods.+.criterion=l2", "'+' is no position"),
+        ("bases.+=1", "bases is 1, it has no '+'"),
         ("methods.x=l2", "'x' is no position"),
         ("bases.x=1", "bases is 1, it has no 'x'"),
         ("bases.x.y=1", "it has no 'x' inside"),

@@ -103,7 +103,7 @@ def test_the_page_tells_answers_from_what_stays_open(tmp_path: Path) -> None:
     assert "1. **Which?** Of 3, 1 ahead: `a − b` +2.50 [" in page
     assert "; 1 behind: `b − a` −2.50 [" in page
     assert "; 1 undecided.\n" in page
-    assert "bench compare --suite results-published/s.pack a b" in page
+    assert "`bench results results-published/s.pack --questions " in page
     assert re.search(r"\| `a − x` \| .* \| undecided \| ", page)
     assert "**Does the order hold?** No answer yet" in page  # nothing was finetuned
     assert "**Does the order hold?** Rank correlation 0." in results_page(
