@@ -180,7 +180,10 @@ def _find(name: str, recorded: Collection[str] = ()) -> Path:
         return path
     if name not in known:
         names = dict.fromkeys([*known, *recorded])
-        raise SuiteError(no_such("suite", name, names) + "; or give the path of a .yaml file")
+        of = [one for one in known if name.startswith(f"{one}-")]
+        scales = [f"; or ask for {one} --scale {name.removeprefix(f'{one}-')}" for one in of]
+        or_else = "".join([*scales, "; or give the path of a .yaml file"])
+        raise SuiteError(no_such("suite", name, names) + or_else)
     return known[name]
 
 
