@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -29,8 +28,6 @@ from .differences import (
 
 ClaimVerdict = Literal["reproduced", "not reproduced", "undecided", "not run"]
 ALPHA = 0.05  # chance that a claim's verdict is wrong, over all its comparisons
-_TEMPLATES = Path(__file__).parents[1] / "templates"
-RULE = " ".join((_TEMPLATES / "claims_rule.txt").read_text("utf-8").split())
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from ..formats import markdown_row, spanned
 from ..records import Record
 from ..words import templates
 from .claim_file import Claim
-from .claims import ALPHA, RULE, ClaimVerdict, Judgement
+from .claims import ALPHA, ClaimVerdict, Judgement
 
 Judged = tuple[Claim, ClaimVerdict, list[Judgement]]  # all that one claim is held against
 
@@ -27,7 +27,6 @@ def claims_page(judgements: Sequence[Judgement], records: Iterable[Record]) -> s
         kinds=get_args(ClaimVerdict),
         counts=Counter((verdict, rows[0].elsewhere) for _, verdict, rows in judged),
         origins=list(_origins(judgements, records)),
-        rule=RULE,
         what_we_found=what_we_found,
         worded=worded,
     )

@@ -8,7 +8,7 @@ from ..formats import markdown_row, spanned
 from ..records import Record, frame
 from ..words import templates
 from .claim_file import Claim, Relation
-from .claims import RULE, Judgement, judge
+from .claims import Judgement, judge
 from .claims_page import percents, size
 from .relations import Related, related
 
@@ -57,4 +57,4 @@ def results_page(found: Sequence[Answer], suites: Mapping[str, Any]) -> str:
     """The page; `suites` by name, each with its suite, what its pack says of itself, and the
     answer of its report."""
     page = templates(bases_needed, markdown_row, percents, size, spanned)
-    return page.get_template("results.md").render(found=found, suites=suites, rule=RULE)
+    return page.get_template("results.md").render(found=found, suites=suites)
