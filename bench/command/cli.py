@@ -189,7 +189,7 @@ def explain(
         results, trial = Path(trial[0]), trial[1:]
     store = Store(readable(results))
     with saying_damage(store, console):
-        show_trial(console, store, " ".join(trial), packed=results.suffix == PACK)
+        show_trial(console, store, " ".join(trial), results)
 
 
 @app.command()

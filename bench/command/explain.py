@@ -3,6 +3,7 @@
 import re
 import shlex
 from contextlib import suppress
+from pathlib import Path
 
 import yaml
 from rich.console import Console
@@ -15,14 +16,15 @@ from ..plan.jobs import Job
 from ..plan.outline import recorded_suites
 from ..plan.plan import make_plan
 from ..plan.plugins import load_plugins
+from ..run.packing import PACK
 from ..store.store import Store
 from ..terminal import print_table, say
 
 
-def show_trial(console: Console, store: Store, wanted: str, *, packed: bool) -> None:
+def show_trial(console: Console, store: Store, wanted: str, place: Path) -> None:
     """Tell of the trial whose key begins so, or whose name in a suite that was run has these words.
 
-    What is `packed` was made elsewhere: nothing that it stands on is here.
+    `place`: of the results; those of a pack were made elsewhere, and nothing they stand on is here.
     Raises BenchError where there is no such trial, or there are several.
     """
     suites = recorded_suites(store)
@@ -47,7 +49,9 @@ def show_trial(console: Console, store: Store, wanted: str, *, packed: bool) -> 
     say(console, (labels.whole, "bold"), f", of {labels.suite}")
     _show_record(console, record) if record else say(console, "not run yet")
     say(console, f"{key} stands for\n{yaml.safe_dump(of.identity, sort_keys=False)}")
-    if packed:
+    if place.suffix == PACK:
+        unpacked = f"bench pack --unpack {shlex.quote(str(place))}"
+        say(console, ("alone: ", "bold"), f"after {unpacked}, bench explain {key[:12]} says how")
         return
     if job is None:
         say(console, f"As it was, no suite here plans it: bench run FILE --trial {key[:12]}")

@@ -120,6 +120,7 @@ def test_verbs_that_read_take_a_pack_for_a_folder(
 ) -> None:
     of_pack = bench(*(one.format(pack) for one in verb))
     assert (of_pack.code, of_pack.err) == (0, "")
+    assert (f"alone: after bench pack --unpack {pack}" in of_pack.out) == (verb[0] == "explain")
     if verb[-1] == "{}" or verb[0] == "compare":
         same = [one.format(pack) for one in verb if one not in ("{}", "--results", "--suite")]
         same += ["--results", store.root, *(["toy"] if verb[0] == "status" else [])]
