@@ -56,8 +56,8 @@ class Claim(Section):
         asked = (bool(self.method and self.against), bool(self.pairs), self.nobody_wins)
         if sum(asked) != 1:
             raise ValueError("give method and against, or pairs, or nobody_wins: true")
-        if self.paper and not (self.size and self.source):
-            raise ValueError("what a paper claims has its size and source")
+        if self.paper and (self.further or not (self.size and self.source)):
+            raise ValueError("what a paper claims has its size and source, and is not `further`")
         for low, high in filter(None, [self.span, self.beyond]):
             if not 0 < low <= high <= 1:
                 raise ValueError(f"a range of shares kept is 0 < low <= high <= 1, not {low, high}")
