@@ -64,18 +64,15 @@ def _constant(records: Sequence[Record]) -> Iterator[str]:
 
 
 def twins(records: Iterable[Record]) -> list[list[str]]:
-    """Names of methods that left the same units in each of their trials.
-
-    Of methods that train on their way also the same accuracy, as equal units have unequal weights.
-    """
+    """Names of methods that left the same units, and the same accuracy, in each of their trials:
+    equal units have unequal weights where they were trained in other ways."""
     left: dict[str, set[tuple[Labels, Any]]] = defaultdict(set)  # repeats may be one or many
     for one in records:
         if (found := one.measurements) is None or not found.kept_sha256:
             continue
         whose = {"method": "", "matched_to": None, "repeat": 0, "all_repeats": False}
         place = one.labels.model_copy(update=whose)
-        end = found.pruned.top1 if found.phases else None
-        left[one.labels.method].add((place, (found.kept_sha256, end)))
+        left[one.labels.method].add((place, (found.kept_sha256, found.pruned.top1)))
     alike: dict[Any, list[str]] = defaultdict(list)
     for method, trials in left.items():
         alike[frozenset(trials)].append(method)

@@ -59,9 +59,13 @@ def test_methods_that_left_the_same_units_in_every_trial_are_one() -> None:
     assert twins(records[1:]) == []
 
 
-def test_equal_units_of_methods_that_train_are_equal_only_at_equal_accuracy() -> None:
+@pytest.mark.parametrize("phases", [{}, {"procedure": 100}])
+def test_equal_units_that_were_trained_otherwise_are_told_by_their_accuracy(
+    phases: dict[str, int],
+) -> None:
+    """On the way, or only after the cut: two ways of finetuning are two methods."""
+
     def trained(right: dict[str, float]) -> list[Record]:
-        phases = {"procedure": 100}
         return [made(one, right.get(one.method, 0.7), phases=phases) for one in plan(small())]
 
     assert twins(trained({"l1": 0.81})) == []
