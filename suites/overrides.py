@@ -59,15 +59,17 @@ def set_dotted(place: Any, dotted: str, value: Any, source: str, name: str = "")
     first, _, rest = dotted.partition(".")
     if rest.count(".") > DEPTH:
         raise SuiteError(f"{source}: leads deeper than {DEPTH} levels")
-    if not isinstance(place, list | dict):
+    if isinstance(place, list):
+        keys: list[Any] = _positions(place, first, rest, source)
+    elif isinstance(place, dict):
+        keys = [first]
+    else:
         raise SuiteError(f"{source}: {name} is {shown(place)}, it has no {shown(first)} inside")
-    listed = isinstance(place, list)
-    keys: list[Any] = _positions(place, first, rest, source) if listed else [first]
     for key in keys:
         if rest:
-            inner = place[key] if listed else place.setdefault(key, {})
+            inner = place[key] if isinstance(place, list) else place.setdefault(key, {})
             set_dotted(inner, rest, value, source, f"{name}.{key}" if name else str(key))
-        elif listed:
+        elif isinstance(place, list):
             place[key : key + 1] = [deepcopy(value)]  # in its place, or at the end
         else:
             place[key] = deepcopy(value)
