@@ -180,9 +180,9 @@ def _find(name: str, recorded: Collection[str] = ()) -> Path:
         return path
     if name not in known:
         names = dict.fromkeys([*known, *recorded])
-        of = [one for one in known if name.startswith(f"{one}-")]
-        scales = [f"; or ask for {one} --scale {name.removeprefix(f'{one}-')}" for one in of]
-        or_else = "".join([*scales, "; or give the path of a .yaml file"])
+        larger = [(one, of) for one in known if name.startswith(one) for of in scales_of(one)]
+        scaled = {f"{one}-{of}": f"; or ask for {one} --scale {of}" for one, of in larger}
+        or_else = scaled.get(name, "") + "; or give the path of a .yaml file"
         raise SuiteError(no_such("suite", name, names) + or_else)
     return known[name]
 

@@ -517,6 +517,8 @@ def test_an_unknown_suite_lists_what_there_is(name: str) -> None:
 def test_a_name_of_records_at_a_scale_leads_to_the_suite_and_its_scale() -> None:
     with pytest.raises(SuiteError, match="; or ask for fidelity --scale published; or give"):
         load_suite("fidelity-published")
+    with pytest.raises(SuiteError, match=r"there is no suite (?!.*--scale)"):
+        load_suite("fidelity-of-mine")
 
 
 def test_overrides_lead_through_mappings_and_lists(tmp_path: Path) -> None:
