@@ -81,8 +81,8 @@ def size(one: Judgement) -> str:
 
 
 def percents(span: Sequence[float]) -> str:
-    """`10 to 40 %`."""
-    return "{:g} to {:g} %".format(*(100 * one for one in span))
+    """`10 to 40 %`, or `35 %` where both ends are one."""
+    return " to ".join(f"{100 * one:g}" for one in dict.fromkeys(span)) + " %"
 
 
 def _origins(

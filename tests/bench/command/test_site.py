@@ -34,7 +34,7 @@ def test_a_site_over_packs_and_folders(bench: Command, tmp_path: Path) -> None:
     assert "&lt;b&gt;Others" in page
     assert "toy A few methods on a few digits. Without recovery: " in said
     assert " 60 3 0.033 2026-01-02 " in said  # trials, bases, hours, last trial
-    assert " 6 of 8 1 0.0033 2026-01-02 " in said
+    assert " 6 of 8 1 &lt; 0.01 2026-01-02 " in said
     assert "&lt;b&gt;Others&lt;/b&gt; Interim: " in said
     _, _, over = said.partition("Methods over suites")
     assert "toy none against l1 toy finetune-tiny against l1 other none against l2" in over

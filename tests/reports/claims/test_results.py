@@ -14,6 +14,7 @@ from synthetic import failed
 
 from reports.claims.claim_file import Claim, Relation, asked
 from reports.claims.claims import judge
+from reports.claims.claims_page import percents
 from reports.claims.relations import related
 from reports.claims.results_page import answers, bases_needed, results_page
 from reports.records import Record
@@ -133,16 +134,23 @@ def test_further_questions_stand_after_the_others() -> None:
     assert sorted(places, key=page.index) == places
 
 
-def test_bases_of_given_weights_are_called_so() -> None:
-    about = {"trials": {"done": 3}, "hours": 1, "made_by": {"git_sha": ["1234567"]}}
-    for weights, said in (({}, "| 3 |"), ({"checkpoint": "x.pt"}, "| 3 of given weights |")):
+def test_the_table_of_suites_tells_given_weights_and_hours() -> None:
+    about = {"trials": {"done": 3}, "made_by": {"git_sha": ["1234567"]}}
+    for weights, hours, said in (
+        ({}, 1, "| 3 | 1.0 |"),
+        ({"checkpoint": "x.pt"}, 0.002, "| 3 of given weights | under 0.1 |"),
+    ):
         suite = Suite(
             suite="s", datasets=["digits"], models=[{"name": "resnet20", **weights}],
             methods=["l1", "taylor"], base_recipe="base-digits", budgets={"macs": [0.5]},
             recoveries=["none"], bases=3, analysis={"control": "l1"},
         )  # fmt: skip
-        page = results_page([], {"s": (suite, about, ["It is better."])})
-        assert f"{said} 1.0 | 1234567 | It is better. |" in page
+        page = results_page([], {"s": (suite, about | {"hours": hours}, ["It is better."])})
+        assert f"{said} 1234567 | It is better. |" in page
+
+
+def test_one_budget_is_no_range() -> None:
+    assert (percents((0.1, 0.4)), percents((0.35, 0.35))) == ("10 to 40 %", "35 %")
 
 
 def test_a_file_of_questions_is_read_and_its_faults_are_placed(tmp_path: Path) -> None:
