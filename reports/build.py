@@ -102,17 +102,19 @@ def build_report(
             drawings = gallery(results, out / "figures", figures, others)
             frames, tables, page = frames_of(results), typeset(results), partial(render, results)
             headline = _headline(results.footing, answers(results), headline_numbers(results))
-        drawings = [*drawings]
-    _write(out / "headline.json", headline)
-    folder = out / "tables"
-    folder.mkdir(exist_ok=True)
-    for name, frame in frames.items() if "csv" in formats else ():
-        named = frame.rename(columns=spoken().named)
-        named.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
-    for table in chain.from_iterable(tables.values()):
-        if "markdown" in formats:
+        _write(out / "headline.json", headline)
+        folder = out / "tables"
+        folder.mkdir(exist_ok=True)
+        for name, frame in frames.items() if "csv" in formats else ():
+            named = frame.rename(columns=spoken().named)
+            named.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
+        every = chain.from_iterable(tables.values())
+        for table in every if "markdown" in formats else ():
             _write(folder / f"{table.name}.md", table.markdown)
-    return _write(out / "index.html", page(drawings, tables)) if "html" in formats else out
+        if "html" in formats:  # the page asks last for the drawings, which are being written
+            return _write(out / "index.html", page(drawings, tables))
+        tuple(drawings)  # waits for them
+    return out
 
 
 def _writers(processes: int) -> AbstractContextManager[Executor | None]:

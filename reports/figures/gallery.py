@@ -73,8 +73,7 @@ def gallery(
             raise ValueError(no_such("figure", name, drawn))
     if not complete.any():
         return []
-    # The collector would walk thousands of records for the litter of each figure, which took a
-    # seventh of the time of 12,000: it is spared what outlives them.
+    # Else the collector walks thousands of records for the litter of each figure.
     gc.freeze()
     try:
         with publication():

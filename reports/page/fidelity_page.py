@@ -1,7 +1,7 @@
 """The page of a fidelity report: what it says in words, and its tables."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -32,7 +32,7 @@ def fidelity_tables(results: FidelityResults) -> dict[str, list[Table]]:
 
 
 def render_fidelity(
-    results: FidelityResults, drawings: Sequence[Drawing], tables: Mapping[str, Sequence[Table]]
+    results: FidelityResults, drawings: Iterable[Drawing], tables: Mapping[str, Sequence[Table]]
 ) -> str:
     """One HTML page without outside parts."""
     return rendered(

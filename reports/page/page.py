@@ -2,7 +2,7 @@
 
 import gzip
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -20,7 +20,7 @@ from .warnings import one_image, scope, warnings
 
 
 def render(
-    results: Results, drawings: Sequence[Drawing], tables: Mapping[str, Sequence[Table]]
+    results: Results, drawings: Iterable[Drawing], tables: Mapping[str, Sequence[Table]]
 ) -> str:
     """One HTML page without outside parts: style, script and figures are inlined."""
     return rendered(
@@ -44,7 +44,7 @@ def render(
 
 
 def rendered(
-    name: str, results: Results | FidelityResults, drawings: Sequence[Drawing], **known: Any
+    name: str, results: Results | FidelityResults, drawings: Iterable[Drawing], **known: Any
 ) -> str:
     """A template of this package over what its page knows beside all others; what is put into it is
     escaped, and no line breaks between a number and its percent sign."""

@@ -660,7 +660,9 @@ def test_paper_is_the_file_as_it_stands_where_that_has_a_reduced_version(tmp_pat
         scales_of(str(tmp_path / "mine.yaml"))
 
 
-@pytest.mark.parametrize("name", library())
+@pytest.mark.parametrize(
+    "name", [pytest.param(one, marks=[pytest.mark.slow] * (one == "grand")) for one in library()]
+)
 def test_every_suite_of_the_library_loads_spans_and_plans(name: str) -> None:
     for scale in [None, *scales_of(name)]:
         with about(scale):

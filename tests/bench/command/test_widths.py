@@ -43,7 +43,7 @@ def words(text: str) -> set[str]:
         "report toy --format csv --out out",
         "sync toy",
         "fetch toy",
-        "check l1",
+        pytest.param("check l1", marks=pytest.mark.slow),
     ],
 )
 def test_every_verb_fits_its_terminal(

@@ -204,7 +204,8 @@ def every_third(name: str, width: int) -> list[int]:
         ("resnet20", 16, {"shortcut": "A"}, 12),  # three streams, nine inner widths
         ("resnet20", 16, {"shortcut": "B"}, 12),
         ("vgg_small", 8, {}, 6),
-        ("densenet40", 8, {}, 39),  # the stem, 36 layers, two transitions
+        # The stem, 36 layers, two transitions.
+        pytest.param("densenet40", 8, {}, 39, marks=pytest.mark.slow),
     ],
 )
 def test_cutting_equals_zeroing(name: str, size: int, options: dict[str, Any], groups: int) -> None:

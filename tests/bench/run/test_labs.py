@@ -149,6 +149,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "results"
 
 
+@pytest.mark.slow
 def test_verify_runs_trials_again(bench: Command, ran: Path, tmp_path: Path) -> None:
     path = pack(Store(ran), tmp_path / "a.pack")
     done = bench("verify", path, "--sample", 4)

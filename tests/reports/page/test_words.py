@@ -197,7 +197,11 @@ SUITES = {
 }
 
 
-@pytest.mark.parametrize("kind", SUITES)
+MANY = {"many methods", "many figures"}
+EACH = [pytest.param(one, marks=[pytest.mark.slow] * (one in MANY)) for one in SUITES]
+
+
+@pytest.mark.parametrize("kind", EACH)
 @pytest.mark.usefixtures("inkless")
 def test_pages_are_written_in_short_sentences_of_the_fields_words(
     kind: str, tmp_path: Path
