@@ -37,8 +37,7 @@ def plain(cell: Cell, style: str = "") -> Text:
 def say(console: Console, *parts: Cell | tuple[str, str], indent: int = 0) -> None:
     """Print parts, some with a style, as one text that is broken between words.
 
-    Nothing in them is markup, or obeyed by a terminal. A word that is too long, as a path may be,
-    is left whole.
+    Nothing in them is markup, or obeyed by a terminal. A word that is too long is left whole.
     """
     styled = (plain(*one) if isinstance(one, tuple) else plain(one) for one in parts)
     for line in Text.assemble(*styled).split("\n", allow_blank=True):

@@ -93,7 +93,13 @@ def shown(value: float) -> str:
 
 def interval(low: float, high: float) -> str:
     """`[−0.10, +0.30]`; a dash where an end is unknown."""
-    return f"[{points(low)}, {points(high)}]" if isfinite(low) and isfinite(high) else "–"
+    return f"[{_end(low)}, {_end(high)}]" if isfinite(low) and isfinite(high) else "–"
+
+
+def _end(value: float) -> str:
+    """As `points`, but with one digit where rounding would leave none: its sign decides."""
+    hidden = 1e-4 < abs(value) < 0.5 * 10 ** -spoken().digits
+    return f"{value:+.1g}".replace("-", "−") if hidden else points(value)
 
 
 def spanned(value: float, low: float, high: float) -> str:

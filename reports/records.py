@@ -279,8 +279,7 @@ class Measurements(_Frozen):
     def timed(self) -> Latency | None:
         """The latency that reports speak of; None: none was measured.
 
-        That of a budget of latency; else, of the first runtime and number of threads, that at the
-        largest batch size.
+        That of a latency budget; else, of the first runtime and threads, that at the largest batch.
         """
         if self.budget_check is not None:
             return self.budget_check.latency

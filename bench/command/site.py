@@ -26,8 +26,7 @@ COLUMNS = ["suite", "recovery", "reference"]
 def write_site(places: Sequence[Path], out: Path, questions: Path | None = None) -> Path:
     """Write the report of every suite there, and a first page over them; returns its path.
 
-    The answers to `questions` stand there, and in results.md. Raises BenchError where two of them
-    are of one suite, or there is none.
+    Answers to `questions` stand there and in results.md. Raises BenchError: two of one suite; none.
     """
     records = list[Record]()
     shown, found = dict[str, Any](), [pd.DataFrame(columns=["family", "method", *COLUMNS, "cell"])]

@@ -23,8 +23,7 @@ SPLITS = ("train", "test")
 def as_splits(source: Source, given: Any) -> Splits:
     """The splits that a user's function returned, as `register_dataset` says.
 
-    Raises DataError for another form, images of several sizes or not finite, and labels that are no
-    classes.
+    Raises DataError: another form, images of several sizes or not finite, labels that are no class.
     """
     name = source.spec.name
     if not isinstance(given, Mapping) or set(given) != set(SPLITS):

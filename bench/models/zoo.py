@@ -122,8 +122,7 @@ def _fit_classes(model: nn.Module, classes: int) -> None:
 def _fit_channels(model: nn.Module, channels: int, keep: bool) -> None:
     """A first convolution for another number of input channels than three.
 
-    Given weights are kept as their mean over the inputs, scaled so that gray images, repeated or
-    not, give the same features.
+    Given weights become their mean over the inputs, scaled so that gray images give equal features.
     """
     old = next(one for one in model.modules() if isinstance(one, nn.Conv2d))
     if old.in_channels == channels:

@@ -81,8 +81,7 @@ class Tracker:
     ) -> None:
         """End the suite run (FINISHED, FAILED or KILLED).
 
-        The report folder is its artifact; what was found goes into its description and the summary
-        runs.
+        The report folder is its artifact; what was found goes into description and summary runs.
         """
         from mlflow.entities import Metric
 

@@ -69,8 +69,7 @@ def pasted(images: Tensor, share: float, draw: np.random.Generator) -> tuple[Ten
 def erased(images: Tensor, probability: float, draw: np.random.Generator) -> Tensor:
     """Each image with this probability loses a rectangle of 2 to 33 % of its area to the mean.
 
-    Random erasing (Zhong et al. 2020, 1708.04896), aspect 0.3 to 3.3; images are normalised, so
-    their mean is 0.
+    Random erasing (Zhong et al. 2020, 1708.04896), aspect 0.3 to 3.3, by 0: images are normalised.
     """
     count, _, height, width = images.shape
     size = np.array([[height], [width]])

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ..formats import counted
+from ..formats import counted, ranged
 from ..metric import TOP1
 from ..records import Record
 from ..statistics import Floats, Interval, on_these_problems
@@ -40,7 +40,7 @@ class Judgement:
     scale: str = "–"  # `paper` or `reduced`, as the records' suite says; or what else was run
     recovery: str = ""
     problems: tuple[str, ...] = ()
-    budgets: int = 0
+    budgets: tuple[float, ...] = ()
     trials: frozenset[str] = field(default=frozenset())  # keys of the records it is made from
     interval: Interval | None = None  # for all comparisons of the claim at once
     p: float = float("nan")  # times the comparisons of the claim
@@ -98,8 +98,7 @@ def _problems(
     the paper, in words.
 
     Near are other models on its datasets, by the name of a dataset up to a dash: `cifar10-jpeg` is
-    CIFAR-10 in other files; `anywhere`, all. Settings that are not those of the suite's file are
-    said.
+    CIFAR-10 in other files; `anywhere`, all. Settings unlike those of the suite's file are said.
     """
     done = list(dict.fromkeys(rows.loc[rows["outcome"] == "done", "problem"]))
     asked = [one for one in dict.fromkeys(rows["problem"]) if one in claim.problems]
@@ -134,8 +133,9 @@ def _comparisons(claim: Claim, rows: pd.DataFrame, place: dict[str, Any]) -> Ite
         lacking = [one for each in several for one in each.missing]
         found = Judgement(
             claim, f"{method} − {reference}", **decision._asdict(), **place,
-            problems=tuple(bases), budgets=max(one.budgets for one in several), on=_on(bases),
-            trials=frozenset().union(*(one.keys for one in several)), note=in_words(lacking),
+            problems=tuple(bases), budgets=max((one.budgets for one in several), key=len),
+            trials=frozenset().union(*(one.keys for one in several)), on=_on(bases),
+            note=in_words(lacking),
         )  # fmt: skip
         fell = {method for method, outcome, _ in lacking if outcome != "not run"}
         stands = found.verdict == "not reproduced" and reference not in fell
@@ -206,9 +206,7 @@ def _on(bases: Mapping[str, int]) -> str:
     """What a verdict is conditional on, of problem -> bases."""
     if len(bases) < 2:
         return "".join(f"this problem, {counted(n, 'base')}" for n in bases.values())
-    fewest, most = min(bases.values()), max(bases.values())
-    span = f"{fewest} to " if fewest < most else ""
-    return f"these {len(bases)} problems, {span}{counted(most, 'base')} each"
+    return f"these {len(bases)} problems, {ranged(bases.values(), 'base')} each"
 
 
 def _nobody_wins(claim: Claim, rows: pd.DataFrame, place: dict[str, Any]) -> Iterator[Judgement]:
@@ -248,7 +246,7 @@ def _nobody_wins(claim: Claim, rows: pd.DataFrame, place: dict[str, Any]) -> Ite
     bases = {str(name): one["base"].nunique() for name, one in done.groupby("problem", sort=False)}
     yield Judgement(
         claim, f"{k} methods at {places} places", said, **place, problems=tuple(bases),
-        budgets=done["budget"].nunique(), trials=frozenset(done["key"]), on=_on(bases),
+        budgets=tuple(done["budget"].unique()), trials=frozenset(done["key"]), on=_on(bases),
         why=_why(max(bases.values(), default=0), tested),
         note="; ".join([*note, *filter(None, [in_words(lacking)])]),
     )  # fmt: skip

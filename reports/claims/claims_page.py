@@ -82,7 +82,8 @@ def size(one: Judgement) -> str:
 
 def percents(span: Sequence[float]) -> str:
     """`10 to 40 %`, or `35 %` where both ends are one."""
-    return " to ".join(f"{100 * one:g}" for one in dict.fromkeys(span)) + " %"
+    ends = dict.fromkeys((min(span), max(span)))
+    return " to ".join(f"{100 * one:g}" for one in ends) + " %"
 
 
 def _origins(

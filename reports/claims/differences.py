@@ -30,7 +30,7 @@ class Differences(NamedTuple):
     """Method minus reference on one problem, in points of retained top-1."""
 
     bases: dict[str, float]  # by the hash of their weights
-    budgets: int
+    budgets: tuple[float, ...]
     keys: frozenset[str]  # of the records that it is made from
     missing: list[Missing]
 
@@ -57,13 +57,13 @@ def differences(rows: pd.DataFrame, method: str, reference: str, span: Range) ->
     both = pd.concat([ours, theirs])
     lacking = list(missing(both, {method, reference} - {DENSE}))
     if gap.empty:
-        return Differences({}, 0, frozenset(), lacking)
+        return Differences({}, (), frozenset(), lacking)
     shares = None if "threshold" in set(both["cost"]) else gap.index
     values = per_trial(gap.to_numpy()[:, :, None], shares)[:, 0]
     used = both["budget"].isin(gap.index) & both["base"].isin(gap.columns)
     keys = frozenset(both.loc[used & (both["outcome"] == "done"), "key"])
     bases = dict(zip(map(str, gap), values.tolist(), strict=True))
-    return Differences(bases, len(gap), keys, lacking)
+    return Differences(bases, tuple(gap.index), keys, lacking)
 
 
 def in_range(rows: pd.DataFrame, span: Range) -> pd.DataFrame:

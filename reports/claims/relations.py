@@ -9,7 +9,7 @@ from scipy.special import ndtri
 
 from ..analysis.fidelity import fidelity_frame
 from ..records import Record
-from ..statistics import rank_correlation
+from ..statistics import budget_weights, rank_correlation
 from .claim_file import Place, Relation
 from .claims import ALPHA, answers_to
 from .differences import claim_trials
@@ -30,8 +30,8 @@ class Related(NamedTuple):
 def related(relation: Relation, records: Sequence[Record]) -> Related:
     """Spearman's rho of the methods' means in both places, on the problems that both have, if any.
 
-    The interval is by Fisher's z, whose error over m methods is sqrt(1.06 / (m - 3)) (Fieller,
-    Hartley and Pearson 1957).
+    The interval is by Fisher's z, whose error over m methods is sqrt((1 + rho^2 / 2) / (m - 3))
+    (Bonett and Wright 2000).
     """
     if any(one.suite not in {each.labels.suite for each in records} for one in relation.places):
         return Related(np.nan, np.nan, np.nan, 0, 0)
@@ -44,14 +44,14 @@ def related(relation: Relation, records: Sequence[Record]) -> Related:
     if len(both) < FEWEST:
         return Related(np.nan, np.nan, np.nan, len(both), len(problems))
     rho = rank_correlation(both[0], both[1])
-    half = ndtri(1 - ALPHA / 2) * np.sqrt(1.06 / (len(both) - 3))
+    half = ndtri(1 - ALPHA / 2) * np.sqrt((1 + rho**2 / 2) / (len(both) - 3))
     middle = np.arctanh(np.clip(rho, -0.9999, 0.9999))
     low, high = np.tanh([middle - half, middle + half])
     return Related(rho, float(low), float(high), len(both), len(problems))
 
 
 def _means(place: Place, records: Sequence[Record]) -> pd.DataFrame:
-    """[methods, problems] what each method comes to there; NaN where a trial is missing.
+    """[methods, problems] what each comes to, budgets weighted; NaN where a trial is missing.
 
     Controls matched to another method's widths take no part.
     """
@@ -60,10 +60,19 @@ def _means(place: Place, records: Sequence[Record]) -> pd.DataFrame:
         rows, value = fidelity_frame(of_suite), "spearman"
     else:
         rows, value = claim_trials(of_suite), "retained_top1"
-        rows = rows[rows["matched_to"].isna()] if len(rows) else rows
+        rows = rows[rows["matched_to"].isna()]
         rows = rows[[answers_to(place.recovery, one) for one in rows["recovery"]]]
+        if "threshold" not in set(rows["cost"]):
+            weights = rows.groupby("problem")["budget"].transform(_weights)
+            rows = rows.assign(retained_top1=rows[value] * weights)
     by_method = rows.groupby(["method", "problem"])[value]
     means = by_method.agg(lambda one: one.mean(skipna=False)).unstack("problem")
     visited = rows.drop_duplicates(["method", "problem", "base", *({"budget"} & {*rows})])
     counts = visited.groupby(["method", "problem"]).size().unstack("problem")
     return means.where(counts == counts.max())
+
+
+def _weights(budgets: pd.Series) -> pd.Series:
+    """Of each trial of a problem, 1 on average."""
+    kept = budgets.unique()
+    return budgets.map(dict(zip(kept, len(kept) * budget_weights(kept), strict=True)))

@@ -42,8 +42,7 @@ def answers(questions: Sequence[Claim | Relation], records: Sequence[Record]) ->
 def bases_needed(row: Judgement) -> int | None:
     """About as many bases a problem as would decide it, were the difference as it was found.
 
-    None where nothing is to be decided, or more bases would not: trials failed, or it takes more
-    than a thousand.
+    None where nothing is to be decided, trials failed, or it takes more than a thousand.
     """
     of = row.interval
     open_ = row.verdict == "undecided" and not row.why

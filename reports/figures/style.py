@@ -72,8 +72,7 @@ def looks(suite: Suite, loud: Collection[str]) -> dict[str, Look]:
 
     A control with matched widths has the colour and marker of its method, hollow, and dashes.
 
-    `suite`: gives the methods. `loud`: those with a colour; the others are grey, each with a marker
-    of its own.
+    `suite`: gives the methods. `loud`: those with a colour; others are grey, each with its marker.
     """
     by_name: dict[str, Look] = {}
     places = {True: 0, False: 0}

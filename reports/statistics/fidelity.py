@@ -69,8 +69,7 @@ def noise_ceiling(half: ArrayLike, other: ArrayLike) -> float:
 
     The measured changes are means over some images. Spearman's rho r between two halves of the
     images [units] gives the reliability of the whole, 2 r / (1 + r) (Spearman-Brown), and its root
-    is the ceiling (Spearman's formula of attenuation); 0 where the halves disagree. NaN where one
-    has no ranking.
+    is the ceiling (Spearman's formula of attenuation); 0 where halves disagree, NaN without ranks.
     """
     r = np.maximum(rank_correlation(half, other), 0.0)
     return float(np.sqrt(2 * r / (1 + r)))

@@ -60,8 +60,7 @@ def pairwise(scores: ArrayLike, families: int = 1, looks: Sequence[Look] = ()) -
 def holm(p_values: ArrayLike) -> Floats:
     """Holm's step-down adjusted p-values (Holm 1979), in the order given.
 
-    `p_values`: [m], each in [0, 1]. A comparison that was declared and could not be made belongs in
-    the family as p = 1.
+    `p_values`: [m], each in [0, 1]; a declared comparison that could not be made counts as p = 1.
     """
     p = np.asarray(p_values, dtype=np.float64)
     order = np.argsort(p, kind="stable")

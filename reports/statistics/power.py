@@ -39,8 +39,7 @@ def power_on_these(problems: int, bases: int, effect: float, level: float) -> fl
 def power_of_blocks(blocks: int, effect: float, level: float) -> float:
     """How probable it is that Student's paired test over blocks rejects: exact.
 
-    `blocks`: independent differences. `effect`: their mean, in their standard deviations. `level`:
-    two-sided.
+    `blocks`: independent differences. `effect`: their mean, in their SD. `level`: two-sided.
     """
     if blocks < 2:
         return 0.0

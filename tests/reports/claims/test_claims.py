@@ -132,7 +132,7 @@ def test_budgets_become_the_area_and_one_that_is_unfinished_is_left_out() -> Non
         *over_bases([9.0], budget=0.35)[:1],  # `a` alone
     ]
     one = only(judge([claim()], records))
-    assert one.budgets == 2
+    assert len(one.budgets) == 2
     assert one.interval is not None
     assert one.interval.mean == pytest.approx(3.0)  # two budgets weigh one half each
 

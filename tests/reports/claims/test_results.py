@@ -17,6 +17,7 @@ from reports.claims.claims import judge
 from reports.claims.claims_page import percents
 from reports.claims.relations import related
 from reports.claims.results_page import answers, bases_needed, results_page
+from reports.formats import interval
 from reports.records import Record
 from suites import Suite, SuiteError
 
@@ -50,9 +51,22 @@ def test_a_relation_is_the_rank_correlation_of_methods_over_problems_that_both_h
     rho = spearmanr(*zip(*TOP1.values(), strict=True)).statistic
     assert found.rho == pytest.approx(rho)
     assert (found.methods, found.problems) == (6, 2)
-    half = 1.959964 * math.sqrt(1.06 / 3)
+    half = 1.959964 * math.sqrt((1 + rho**2 / 2) / 3)
     assert math.atanh(found.low) == pytest.approx(math.atanh(rho) - half, abs=1e-6)
     assert math.atanh(found.high) == pytest.approx(math.atanh(rho) + half, abs=1e-6)
+
+
+def test_budgets_weigh_in_an_order_as_in_a_difference() -> None:
+    """1/6, 1/2, 1/3: `a` comes to 2 points, below `b`; its plain mean would be 4."""
+    means = {"a": (12, 0, 0), "b": (3, 3, 3), "c": (1, 1, 1), "d": (0, 0, 0), "e": (-9, -9, -9)}
+    after = {name: (5 - at,) * 3 for at, name in enumerate("bacde")}
+    records = [
+        trial(name, 70 + value, budget=budget, recovery=recovery)
+        for recovery, of in (("none", means), ("finetune-short", after))
+        for name, values in of.items()
+        for budget, value in zip((0.5, 0.25, 0.0625), values, strict=True)
+    ]
+    assert related(ORDER, records).rho == pytest.approx(1)
 
 
 def test_methods_that_lack_a_trial_or_only_fill_widths_take_no_part() -> None:
@@ -149,8 +163,20 @@ def test_the_table_of_suites_tells_given_weights_and_hours() -> None:
         assert f"{said} 1234567 | It is better. |" in page
 
 
-def test_one_budget_is_no_range() -> None:
-    assert (percents((0.1, 0.4)), percents((0.35, 0.35))) == ("10 to 40 %", "35 %")
+def test_one_budget_is_no_range_and_a_page_names_those_that_have_run() -> None:
+    assert (percents((0.1, 0.4)), percents((0.35,))) == ("10 to 40 %", "35 %")
+    question = claim(paper="", size="", source="", claim="Which?", budgets={"macs": [0.1, 0.9]})
+    records = over_bases([2.0, 2.5, 3.0], budget=0.5)
+    assert ", 50 % of the MACs, on this" in results_page(answers([question], records), {})
+    records += over_bases([2.0, 2.5, 3.0], budget=0.25)
+    assert ", 25 to 50 % of the MACs (2 budgets), on" in results_page(
+        answers([question], records), {}
+    )
+
+
+def test_an_end_that_decides_does_not_look_like_zero() -> None:
+    assert interval(-0.353, -0.002) == "[−0.35, −0.002]"
+    assert interval(0.0, 1.0) == "[0.00, +1.00]"
 
 
 def test_a_file_of_questions_is_read_and_its_faults_are_placed(tmp_path: Path) -> None:
