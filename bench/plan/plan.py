@@ -45,8 +45,7 @@ class Plan(Outline):
     def shard(self, index: int, count: int) -> Self:
         """Every trial is in exactly one of `count` shards, by its key.
 
-        Shard 0 has a trial of everything that is trained before a criterion looks, so that the
-        others can stand on the same.
+        Shard 0 has a trial of all that is trained before a criterion looks: others stand on it.
         """
         mine = [trial for trial in self.trials if int(trial.key[:12], 16) % count == index - 1]
         if not index:

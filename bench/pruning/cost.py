@@ -231,8 +231,7 @@ def _sizes(module: nn.Module) -> tuple[int, int, int]:
 def _macs_by_module(model: nn.Module, example_inputs: tuple[Any, ...]) -> dict[str, int]:
     """MACs of one image that each module does itself, without those of its children.
 
-    Counted on torch's meta device where the forward runs there: all operations and shapes, none of
-    the numbers.
+    Counted on torch's meta device where the forward runs there: all shapes, none of the numbers.
     """
     images = samples_in(example_inputs)
     try:

@@ -105,8 +105,7 @@ def mask_blocks(
 ) -> Masks:
     """Masks of a pattern N:M: the best N of every M in `input_blocks` stay, and layers without.
 
-    At a share above N/M, on the way there, N is that share of M, rounded up. Among equals the
-    earlier one leaves first.
+    Above N/M, on the way there, N is that share of M, rounded up. Of equals the first leaves.
     """
     kept, size = pattern(scope) or (0, 0)
     kept = max(kept, math.ceil(share * size - 1e-4))

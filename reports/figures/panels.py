@@ -45,7 +45,7 @@ def tiled(
     panels. `shared`: `sharex` and `sharey` of matplotlib."""
     width = width or (ONE_COLUMN if across == 1 else TWO_COLUMNS)
     heights = np.broadcast_to(height, math.ceil(count / across)).tolist()
-    figure = Figure(figsize=(width, sum(heights) + margin))
+    figure = Figure(figsize=(width, np.sum(heights) + margin))
     axes = figure.subplots(len(heights), across, squeeze=False, height_ratios=heights, **shared)
     for ax in axes.flat[count:]:
         ax.set_visible(False)

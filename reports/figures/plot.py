@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 
 from .style import publication
 
@@ -68,6 +69,8 @@ def settle(figure: Figure) -> None:
         engine.execute(figure)
     with rc_context(_NO_ENGINE):  # an engine named "none" would still be asked at every saving
         figure.set_layout_engine(None)
+    for ax in figure.axes:  # sums end otherwise from Python 3.12 on, and names of clips show it
+        ax.set_position(Bbox(ax.get_position().get_points().round(9)))
 
 
 def fit_titles(figure: Figure) -> bool:

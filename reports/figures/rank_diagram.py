@@ -53,7 +53,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     panels = [(str(key), rows) for key, rows in data.groupby("recovery", sort=False)]
     lines = [(len(_bars(rows)) + 1, (len(rows) + 1) // 2 + 1) for _, rows in panels]
     heights = [_HEAD + _BAR * bars + _LINE * names for bars, names in lines]
-    figure = Figure(figsize=(TWO_COLUMNS, sum(heights) + 0.15))
+    figure = Figure(figsize=(TWO_COLUMNS, np.sum(heights) + 0.15))
     axes = figure.subplots(len(panels), squeeze=False, height_ratios=heights)[:, 0]
     for (recovery, rows), height, ax in zip(panels, heights, axes, strict=True):
         _panel(ax, rows.reset_index(drop=True), looks, height)

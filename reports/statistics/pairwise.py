@@ -50,7 +50,7 @@ def pairwise(scores: ArrayLike, families: int = 1, looks: Sequence[Look] = ()) -
     found = on_these_problems(differences, floor=True)
     p = np.nan_to_num(found.p_values, nan=1.0)
     if looks:
-        p = np.minimum(p * (sum(one.alpha for one in looks) / spent(looks, differences)), 1)
+        p = np.minimum(p * (np.sum([one.alpha for one in looks]) / spent(looks, differences)), 1)
     adjusted, difference = np.ones((k, k)), np.zeros((k, k))
     adjusted[rows, columns] = adjusted[columns, rows] = np.minimum(families * holm(p), 1)
     difference[rows, columns], difference[columns, rows] = found.mean, -found.mean
