@@ -37,8 +37,8 @@ def show_difference(console: Console, result: MethodDifference) -> None:
     of = spoken()
     what = f"{of.quality} change in {of.points} of {of.title}"
     say(console, (f"{result.method} minus {result.reference}, {what}", "bold"))
-    level = f"{confidence(result.suite.analysis.alpha)} interval"
-    heads = ["difference", level, "bases", "won/tied/lost", "there"]
+    level = f"{confidence(result.suite.analysis.alpha)} alone"
+    heads = ["difference", level, "bases", "won/tied/lost", "all at once"]
     for recovery, pairs in result.paired.groupby("recovery", sort=False):
         rows = [[cell.text for cell in row[2:-1]] for row in difference_rows(pairs)]
         for row, verdict in zip(rows, pairs["verdict"], strict=True):

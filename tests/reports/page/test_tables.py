@@ -295,7 +295,7 @@ def test_two_methods_in_a_terminal_of_eighty_columns() -> None:
     console = Console(width=80, record=True, file=StringIO())
     show_difference(console, compare_methods(suite, gone, plan(suite), "a", "l1"))
     lines = [line.rstrip() for line in console.export_text().splitlines()]
-    heads = "none difference 95 % interval bases won/tied/lost there"
+    heads = "none difference 95 % alone bases won/tied/lost all at once"
     assert heads in [" ".join(line.split()) for line in lines]
     table = lines[: next(i for i, line in enumerate(lines) if line.startswith("Without"))]
     assert max(map(len, table)) <= 80
