@@ -95,7 +95,7 @@ def board(results: Results) -> Board:
     ]
     costs = ["MACs kept (%)", "parameters kept (%)", "scoring time (s)"]
     several = suite.bases >= FEWEST_BASES
-    spans = f"Line: {level} interval over bases; arrow: it goes on. " if several else ""
+    spans = f"Line: {level} interval over bases; arrow: it leaves the axis. " if several else ""
     told = concludes(results, results.problems)
     filled = f"filled: {suite.analysis.control}, and what is shown to differ from it"
     nothing = "nothing is concluded: the control alone is filled"
