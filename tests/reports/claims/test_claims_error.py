@@ -57,7 +57,7 @@ def shares(world: World, experiments: int) -> dict[str, float]:
 def claim(world: World, above: float = 0) -> Claim:
     return Claim(
         paper="P", claim="A beats all.", suite="s", recovery="none", budgets={"macs": [0.5, 0.5]},
-        problems=[f"net{at} on data" for at in range(world.problems)], size="", source="",
+        problems=[f"net{at} on data" for at in range(world.problems)], size="all", source="P",
         method="m0", against=[f"m{at}" for at in range(1, world.comparisons + 1)], above=above,
     )  # fmt: skip
 
@@ -89,17 +89,18 @@ def test_a_claim_that_is_exactly_at_its_threshold_is_left_undecided(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("comparisons", "problems", "bases", "least"),
-    [(1, 1, 3, 0.75), (1, 1, 5, 0.98), (3, 1, 5, 0.98), (11, 1, 5, 0.93), (11, 2, 3, 0.85),
-     (11, 3, 3, 0.98)],
+    ("comparisons", "problems", "bases", "effect", "least"),
+    [(1, 1, 3, 5, 0.75), (1, 1, 5, 5, 0.98), (3, 1, 5, 5, 0.95), (11, 1, 5, 10, 0.98),
+     (11, 2, 3, 10, 0.7), (11, 3, 3, 10, 0.98)],
 )  # fmt: skip
-def test_differences_of_five_base_sds_are_found(
-    comparisons: int, problems: int, bases: int, least: float
+def test_differences_of_some_base_sds_are_found(
+    comparisons: int, problems: int, bases: int, effect: float, least: float
 ) -> None:
-    above = shares(World(comparisons, problems, bases, 5, effect=5), 400)
+    """Reproduced takes an interval of all at once above 0 for each of them, not so for one."""
+    above = shares(World(comparisons, problems, bases, 5, effect=effect), 400)
     assert above["reproduced"] >= least
     below = shares(World(comparisons, problems, bases, 5, effect=-5), 400)
-    assert below["not reproduced"] >= least
+    assert below["not reproduced"] >= 0.85
 
 
 @pytest.mark.slow
