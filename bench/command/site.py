@@ -26,7 +26,7 @@ COLUMNS = ["suite", "recovery", "reference"]
 def write_site(places: Sequence[Path], out: Path, questions: Path | None = None) -> Path:
     """Write the report of every suite there, and a first page over them; returns its path.
 
-    Answers to `questions` stand there and in results.md. Raises BenchError: two of one suite; none.
+    Answers to `questions` stand there and in results.md. Raises BenchError: no suite, or one twice.
     """
     records = list[Record]()
     shown, found = dict[str, Any](), [pd.DataFrame(columns=["family", "method", *COLUMNS, "cell"])]

@@ -85,7 +85,7 @@ def varied(
 def jittered(image: Picture, most: Sequence[float], generator: torch.Generator) -> Picture:
     """Brightness, contrast, saturation and hue changed, in random order (Howard 2013, 1312.5402).
 
-    The first three are multiplied by 1 - most to 1 + most; hue turns by up to `most` circles.
+    Three are multiplied by a draw from 1 ± most; hue turns by up to `most` circles either way.
     """
     from .vision import torchvision
 

@@ -122,7 +122,7 @@ def _fit_classes(model: nn.Module, classes: int) -> None:
 def _fit_channels(model: nn.Module, channels: int, keep: bool) -> None:
     """A first convolution for another number of input channels than three.
 
-    Given weights become their mean over the inputs, scaled so that gray images give equal features.
+    Given weights become their scaled mean over inputs: gray images, repeated or not, give the same.
     """
     old = next(one for one in model.modules() if isinstance(one, nn.Conv2d))
     if old.in_channels == channels:

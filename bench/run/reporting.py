@@ -75,7 +75,7 @@ def write_report(
 def write_own_report(plan: Outline, store: Store, records: Sequence[Record]) -> Path:
     """Write the whole report of a plan to its place in the results; returns the path of the page.
 
-    What it was made of, and the SHA-256 of every file, are written last; `records` are the plan's.
+    What it was made of and all files' SHA-256 are written last; `records` are all of the plan's.
     """
     folder = store.path("reports", plan.suite.suite)
     _clear(folder)

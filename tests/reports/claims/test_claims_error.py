@@ -90,8 +90,8 @@ def test_a_claim_that_is_exactly_at_its_threshold_is_left_undecided(
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("comparisons", "problems", "bases", "effect", "least"),
-    [(1, 1, 3, 5, 0.75), (1, 1, 5, 5, 0.98), (3, 1, 5, 5, 0.95), (11, 1, 5, 10, 0.98),
-     (11, 2, 3, 10, 0.7), (11, 3, 3, 10, 0.98)],
+    [(1, 1, 3, 5, 0.75), (1, 1, 5, 5, 0.98), (3, 1, 5, 8, 0.98), (11, 1, 5, 10, 0.93),
+     (11, 2, 3, 12, 0.85), (11, 3, 3, 10, 0.98)],
 )  # fmt: skip
 def test_differences_of_some_base_sds_are_found(
     comparisons: int, problems: int, bases: int, effect: float, least: float
@@ -100,7 +100,7 @@ def test_differences_of_some_base_sds_are_found(
     above = shares(World(comparisons, problems, bases, 5, effect=effect), 400)
     assert above["reproduced"] >= least
     below = shares(World(comparisons, problems, bases, 5, effect=-5), 400)
-    assert below["not reproduced"] >= 0.85
+    assert below["not reproduced"] >= least
 
 
 @pytest.mark.slow
