@@ -24,7 +24,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from suites.protocol import Axis, Deployment, Runtime
 
 from .metric import STEM, TOP1, Metric, possible, renamed, speaking_of, spoken
-from .seal import Unsealed, seal_json, unseal
+from .seal import LENGTH, Unsealed, seal_json, unseal
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -277,10 +277,8 @@ class Measurements(_Frozen):
 
     @property
     def timed(self) -> Latency | None:
-        """The latency that reports speak of; None: none was measured.
-
-        That of a latency budget; else, of the first runtime and threads, that at the largest batch.
-        """
+        """The latency that reports speak of; None: none was measured. That of a latency budget;
+        else, of the first runtime and threads, that at the largest batch."""
         if self.budget_check is not None:
             return self.budget_check.latency
         places = [(one.runtime, one.threads) for one in self.latency]
@@ -289,10 +287,8 @@ class Measurements(_Frozen):
 
 
 class Fidelity(_Frozen):
-    """What each unit's removal alone did to the loss, and what a criterion had said of it.
-
-    The lists have one entry a unit: those of a fidelity suite's sample, group by group.
-    """
+    """What each unit's removal alone did to the loss, and what a criterion had said of it. The
+    lists have one entry a unit: those of a fidelity suite's sample, group by group."""
 
     dense: Accuracy
     dense_loss: Loss  # mean over the held-out images
@@ -376,17 +372,17 @@ class Record(_Frozen):
         return seal_json(json.dumps(named, indent=1))
 
 
-_IN_USE = WeakValueDictionary[bytes, Record]()  # by the SHA-256 of their files: parsed once
+_IN_USE = WeakValueDictionary[bytes, Record]()  # by their seals: parsed once
 
 
 def parse_record(content: bytes, source: str, key: str) -> Record:
     """A record from its file's content, checked; `source` is how errors name it. Raises RecordError
     where the file is torn, edited, of another schema version, or out of range."""
-    digest = hashlib.sha256(content).digest()
-    if (known := _IN_USE.get(digest)) and known.key == key:
-        return known
     try:
-        record = _parsed(unseal(content))
+        inside, sealed = unseal(content), content[-LENGTH:]
+        if (known := _IN_USE.get(sealed)) and known.key == key:
+            return known
+        record = _parsed(inside)
     except Unsealed as fault:
         raise RecordError(f"{source}: {fault}") from fault
     except ValidationError as error:
@@ -402,7 +398,7 @@ def parse_record(content: bytes, source: str, key: str) -> Record:
         own = ""
     if not own == record.key == key:
         raise RecordError(f"{source}: its identity does not hash to its key; it has been edited")
-    return _IN_USE.setdefault(digest, record)
+    return _IN_USE.setdefault(sealed, record)
 
 
 def _parsed(content: bytes) -> Record:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 _SEAL = re.compile(rb'(?:\nsealed ([0-9a-f]{64})\n|,\n "seal": "([0-9a-f]{64})"\n\}\n)\Z')
-_LENGTH = 96  # bytes at a file's end that hold any seal
+LENGTH = 96  # bytes at a file's end that hold any seal
 _BEHIND = len(b"\nsealed \n") + 64  # bytes of the seal of what is no JSON
 _BLOCK = 1 << 20
 
@@ -33,7 +33,7 @@ def seal_json(text: str, name: str = "") -> bytes:
 def unseal(content: bytes, name: str = "") -> bytes:
     """What was sealed under this name; of JSON, the object without its seal. Raises Unsealed where
     it bears no seal, or is not what was sealed."""
-    found = _SEAL.search(content, max(0, len(content) - _LENGTH))
+    found = _SEAL.search(content, max(0, len(content) - LENGTH))
     inside = content[: found.start() if found else 0]
     sealed = _held(found, _digest(name, inside), len(content))
     return inside if sealed[1] else inside + b"\n}\n"

@@ -150,12 +150,12 @@ class Pack:
         if here and (why := _unlike(here, self.recorded)):
             raise StoreError(f"there is another {self.name} in {store.root}: {why}")
         if here is None:
-            content = self.recorded.model_dump(mode="json")
-            write_json(store.path("suites", self.name, ".json"), content)
+            write_json(store.path("suites", self.name, ".json"), self.recorded)
         if known := _in_time([*declared(self.outline, store), *self.declarations]):
             content = {"declarations": [one.model_dump() for one in known]}
             write_json(store.path("declared", self.name, ".json"), content)
-        new = {key: row for key, row in self.rows.items() if key not in store.record_keys()}
+        held = store.record_keys()
+        new = {key: row for key, row in self.rows.items() if key not in held}
         if new:
             write_pack(store.root / "packs", ((key, file) for key, (file, _) in new.items()))
         return len(new)
@@ -181,7 +181,7 @@ def readable(results: Path) -> Path:
     StoreError where the pack does not hold."""
     if results.suffix != PACK:
         return results
-    gc.set_threshold(1_000_000)  # else a third of the time goes into walking what stays
+    gc.set_threshold(5_000_000)  # else a third of the time goes into walking what stays
     pack, folder = Pack.read(results), Path(tempfile.mkdtemp(prefix="bench-"))
     atexit.register(_forget, pack, folder)  # until then its records are parsed no second time
     store = Store(folder / results.stem)

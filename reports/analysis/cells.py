@@ -40,7 +40,7 @@ class Scores:
     @property
     def problems(self) -> list[str]:
         """Models on datasets, in the order of the plan."""
-        return list(dict.fromkeys(self.cells["problem"]))
+        return self.cells["problem"].unique().tolist()
 
 
 def scores(
@@ -49,10 +49,8 @@ def scores(
     expected: Sequence[Labels],
     declared: Sequence[Comparison] | None = None,
 ) -> Scores:
-    """Score the records of a plan, of which `expected` are the labels.
-
-    `declared`: the comparisons; default: those of the suite.
-    """
+    """Score the records of a plan, of which `expected` are the labels. `declared`: the comparisons;
+    default: those of the suite."""
     trials = frame(records)
     ended = {one.labels: one.outcome for one in records if one.status != "done"}
     table = cells(trials, expected, 1 - suite.analysis.alpha, ended)
@@ -199,10 +197,8 @@ def noise(averaged: Averaged, trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def failures(table: pd.DataFrame) -> dict[tuple[str, str, str], str]:
-    """(problem, recovery, method) of which a trial ended without a result -> how, in words.
-
-    What has not run is no failure.
-    """
+    """(problem, recovery, method) of which a trial ended without a result -> how, in words. What
+    has not run is no failure."""
     return {
         key: " and ".join(one.replace("_", " ") for one in LOST if rows[one].any())
         for key, rows in by_method(table[table[list(LOST)].any(axis=1)])

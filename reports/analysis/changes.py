@@ -48,10 +48,12 @@ def changes(scored: Scores, overall: pd.DataFrame, paired: pd.DataFrame) -> pd.D
     for recovery, (budget, averaged) in product(dict.fromkeys(cells["recovery"]), scores.items()):
         at = cells[(cells["recovery"] == recovery)]
         at = at[(at["budget"] == budget) | np.isnan(budget)]
+        at = at.assign(dense=at["top1"] - at["retained_top1"])
+        each = at.groupby(["problem", "method"])[["dense", *COSTS]].mean().astype(float)
         for place, there in places.items():
             of_view = at[at["problem"].isin(there)]
             if set(of_view["problem"]) == set(there):  # else it is a budget of other problems
-                rows = _view(recovery, there, of_view, averaged, suite, len(overall))
+                rows = _view(recovery, there, of_view, each, averaged, suite, len(overall))
                 views.append(rows.assign(recovery=recovery, budget=budget, problem=place))
     over = overall.assign(problem=OVER).rename(columns={"word": "verdict"})
     tested = pd.concat([over, paired.rename(columns={"reason": "why"})])
@@ -83,11 +85,13 @@ def _view(
     recovery: str,
     problems: Sequence[str],
     cells: pd.DataFrame,
+    each: pd.DataFrame,
     averaged: Averaged,
     suite: Suite,
     comparisons: int,
 ) -> pd.DataFrame:
-    """The rows of one view, without what is tested; `averaged` holds its scores."""
+    """The rows of one view, without what is tested; `averaged` holds its scores, `each` what else
+    is shown of every problem and method."""
     rows = cells.drop_duplicates("method")[["method", "matched_to"]].reset_index(drop=True)
     names, is_control = list(rows["method"]), rows["method"] == suite.analysis.control
     cube = scores_of(averaged, [(recovery, one) for one in names], problems)
@@ -103,10 +107,8 @@ def _view(
     alone = statistics.on_these_problems(cube)
     rows["change"] = alone.mean
     rows["low"], rows["high"] = bounded(alone.interval(1 - statistics.spent(looks, cube)))
-    known = cells[cells["problem"].isin(np.array(problems)[counted])]
-    known = known.assign(dense=known["top1"] - known["retained_top1"])
-    each = known.groupby(["method", "problem"])[["dense", *COSTS]].mean()  # a problem counts once,
-    means = each.groupby("method").mean().astype(float).reindex(names)  # whatever its budgets
+    known = each.loc[[*np.array(problems)[counted]]]  # a problem counts once, whatever its budgets
+    means = known.groupby("method").mean().reindex(names)
     means[np.isnan(alone.mean)] = np.nan
     rows["top1"], rows[COSTS] = alone.mean + means["dense"].to_numpy(), means[COSTS].to_numpy()
     others = (rows["matched_to"].isna() & ~is_control).to_numpy()

@@ -16,7 +16,7 @@ def deployed(results: Results) -> pd.DataFrame:
     """
     rows, scale = [], spoken().scale
     for record in results.records:
-        if (done := record.measurements) is not None:
+        if (done := record.measurements) is not None and done.latency:
             labels, top1 = record.labels, [scale * done.pruned.top1, scale * done.dense.top1]
             of = [labels.problem, labels.recovery, labels.method, labels.budget, *top1]
             rows += [[one.deployment, *of, *one.numbers.values()] for one in done.latency]

@@ -40,10 +40,8 @@ class PlannedTest:
 
 
 def layout_of(suite: Suite, expected: Sequence[Labels]) -> Layout:
-    """The layout of a suite and its plan.
-
-    A suite of the control alone compares nothing; its family counts as one comparison.
-    """
+    """The layout of a suite and its plan. A suite of the control alone compares nothing; its family
+    counts as one comparison."""
     there = {(one.recovery, one.method): None for one in expected}
     recoveries = {recovery for recovery, _ in there}
     own = [sum((recovery, one.name) in there for one in suite.methods) for recovery in recoveries]

@@ -53,10 +53,8 @@ class MethodRanks:
 
 
 def rank_methods(recovery: str, scored: Scores, *, tested: bool = True) -> MethodRanks:
-    """Rank the suite's methods under one recovery.
-
-    Where nothing may be concluded, pairs are not `tested`.
-    """
+    """Rank the suite's methods under one recovery. Where nothing may be concluded, pairs are not
+    `tested`."""
     suite, cells, by_base = scored.suite, scored.cells, scored.by_base
     alpha = suite.analysis.alpha
     of_recovery = cells[cells["recovery"] == recovery]

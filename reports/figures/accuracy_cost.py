@@ -4,7 +4,7 @@ Published numbers are hollow markers beside our curves, in the colour of our met
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import product
 
 import numpy as np
@@ -21,9 +21,9 @@ from ..metric import spoken
 from ..records import WORDS
 from .captions import plotted
 from .focus import focus, mark_below
-from .panels import entries, grid, legend
+from .panels import by_method, entries, grid, legend
 from .plot import Plot
-from .style import DASHED, GREY, Look
+from .style import DASHED, GREY, QUIET, Look
 
 DENSE = "dense"
 _LOG_FROM = 6.0  # ratio of largest to smallest cost from which the axis is logarithmic
@@ -89,9 +89,7 @@ def with_bands(
 
 def curves(results: Results, looks: Mapping[str, Look], cells: pd.DataFrame, name: str) -> Plot:
     """Curves of these cells, of which one or more is complete, against the cost of the analysis.
-
-    The axis runs from the dense network to the left towards less kept.
-    """
+    The axis runs from the dense network to the left towards less kept."""
     cost = results.suite.analysis.cost.removesuffix("_ratio")
     unmeasured = cost if cells[f"{cost}_ratio"].isna().all() else ""
     if unmeasured:
@@ -106,7 +104,7 @@ def curves(results: Results, looks: Mapping[str, Look], cells: pd.DataFrame, nam
     figure, panels = grid(data, 2.1, label, spoken().axis)
     for panel in panels:
         own, others = panel.of(data), panel.of(theirs)
-        _panel(panel.ax, own, methods, looks, banded)
+        _panel(panel.ax, own, looks, banded)
         draw_published(panel.ax, others, looks)
         panel.ax.set_ylim(*limits(pd.concat([own, others]) if len(others) else own))
     cost_axis(panels[0].ax, data)
@@ -129,20 +127,25 @@ def curves(results: Results, looks: Mapping[str, Look], cells: pd.DataFrame, nam
 
 
 def _panel(
-    ax: Axes, panel: pd.DataFrame, methods: list[str], looks: Mapping[str, Look], banded: list[str]
+    ax: Axes, panel: pd.DataFrame, looks: Mapping[str, Look], banded: Collection[str]
 ) -> None:
     dense = panel[panel["method"] == DENSE].iloc[0]
     ax.axhline(dense["top1"], zorder=1, **DASHED)
     ax.axhspan(dense["low"], dense["high"], color=GREY, alpha=0.18, linewidth=0, zorder=0)
-    for method in methods:
-        rows = panel[panel["method"] == method].sort_values("cost_percent")
+    quiet: list[tuple[float, float]] = []  # one line with gaps: dozens take a second to write
+    for method, rows in by_method(panel.sort_values("cost_percent", kind="stable"), looks):
         look = looks[method]
         if method in banded:
             ax.fill_between(rows["cost_percent"], rows["low"], rows["high"], color=look.colour,
                             alpha=0.13, linewidth=0, zorder=1.2)  # fmt: skip
-        ax.add_line(look.line(rows["cost_percent"], rows["top1"]))
-        if "cost_low" in rows and len(rows):
+        if look.quiet:
+            quiet += [*zip(rows["cost_percent"], rows["top1"], strict=True), (math.nan, math.nan)]
+        else:
+            ax.add_line(look.line(rows["cost_percent"], rows["top1"]))
+        if "cost_low" in rows:
             ax.hlines(rows["top1"], rows["cost_low"], rows["cost_high"], color=look.colour)
+    if quiet:
+        ax.add_line(Look("", QUIET, ".", quiet=True).line(*np.transpose(quiet)))
     ax.autoscale_view()
 
 

@@ -9,7 +9,7 @@ from ..analysis.results import Results
 from ..formats import in_order
 from ..metric import spoken
 from .captions import plotted
-from .panels import MANY, by_panel, entries, legend, tiled
+from .panels import MANY, by_method, by_panel, entries, legend, tiled
 from .plot import Plot
 from .style import DASHED, Look
 
@@ -31,8 +31,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     figure, axes = tiled(len(panels), len(places), 2.2, 0.4)
     there = in_order(data["method"], looks)
     for ((problem, deployment), shown), ax in zip(panels.items(), axes, strict=True):
-        for name in there:
-            rows = shown[shown["method"] == name].sort_values("drawn_ms")
+        for name, rows in by_method(shown.sort_values("drawn_ms", kind="stable"), looks):
             ax.add_line(looks[name].line(rows["drawn_ms"], rows["top1"]))
         ax.axhline(shown["dense_top1"].mean(), **DASHED)
         ax.axvline(shown["dense_ms"].mean(), **DASHED)

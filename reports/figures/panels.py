@@ -16,6 +16,7 @@ from ..formats import counted
 from .style import ONE_COLUMN, QUIET, TWO_COLUMNS, Look, title
 
 _ENTRY = 0.15  # inches a line of the legend takes
+_LETTER = 0.07  # inches, of a title
 _ACROSS = 3  # panels beside one another
 MANY = 4  # problems beyond which panels wrap, or are averaged where each problem says the same
 
@@ -71,8 +72,11 @@ def grid(
     for ax in axes[::across]:
         ax.set_ylabel(y_label)
     figure.align_ylabels(axes[::across])
-    for place, ax in zip(places, axes, strict=True):
-        ax.set_title(title(*place))
+    titles = [title(*place) for place in places]
+    if max(map(len, titles)) > figure.get_figwidth() / across / _LETTER:  # else laid out twice
+        titles = [one.replace(" · ", "\n") for one in titles]
+    for text, ax in zip(titles, axes, strict=True):
+        ax.set_title(text)
     return figure, [Panel(ax, *place) for place, ax in zip(places, axes, strict=True)]
 
 
@@ -82,6 +86,12 @@ def by_panel(data: pd.DataFrame, **axes: Iterable[str]) -> dict[tuple[str, ...],
         place: data[(data[list(axes)] == list(place)).all(axis=1)]
         for place in product(*axes.values())
     }
+
+
+def by_method(data: pd.DataFrame, order: Iterable[str]) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The rows of every method that occurs, in that order."""
+    found = dict(iter(data.groupby("method")))
+    return ((name, found[name]) for name in order if name in found)
 
 
 def legend(figure: Figure, handles: Sequence[Artist]) -> None:

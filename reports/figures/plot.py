@@ -46,6 +46,8 @@ def write(plot: Plot, folder: Path) -> Drawing:
     folder.mkdir(parents=True, exist_ok=True)
     stamps = {"pdf": "CreationDate", "svg": "Date", "png": "Software"}  # which are left out
     with publication():
+        for text in plot.figure.findobj(Text):  # for ligatures PDF needs a second font
+            text.set_fontfeatures(("-liga",))
         settle(plot.figure)
         with rc_context(_NO_ENGINE):
             for kind, stamp in stamps.items():
@@ -57,10 +59,8 @@ def write(plot: Plot, folder: Path) -> Drawing:
 
 
 def settle(figure: Figure) -> None:
-    """Fit the titles over their panels, then fix the layout.
-
-    A fixed layout keeps what was placed by hand where it is, and is computed once, not a format.
-    """
+    """Fit the titles over their panels, then fix the layout. A fixed layout keeps what was placed
+    by hand where it is, and is computed once, not a format."""
     if (engine := figure.get_layout_engine()) is None:
         return
     with warnings.catch_warnings(action="ignore", category=UserWarning):

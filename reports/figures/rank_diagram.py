@@ -59,7 +59,8 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         _panel(ax, rows.reset_index(drop=True), looks, height)
         one = results.ranking[recovery]
         n, lacking = len(one.problems), len(one.left_out)
-        ax.set_title(recovered(recovery) + f" · {n} of {n + lacking} problems" * bool(lacking))
+        title = recovered(recovery) + f" · {n} of {n + lacking} problems" * bool(lacking)
+        ax.set_title(title, pad=22)  # above the ticks
     yield plotted("rank_diagram", figure, data, results, ranked=ranked)
 
 

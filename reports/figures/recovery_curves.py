@@ -11,7 +11,7 @@ from ..metric import spoken
 from .accuracy_cost import with_bands
 from .captions import plotted
 from .focus import focus, mark_below
-from .panels import entries, grid, legend
+from .panels import by_method, entries, grid, legend
 from .plot import Plot
 from .style import Look
 
@@ -56,8 +56,7 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
     figure, panels = grid(data, 2.1, "epoch of recovery", y_label, sharex=False)
     for panel in panels:
         shown = panel.of(data)
-        for name in methods:
-            rows = shown[shown["method"] == name]
+        for name, rows in by_method(shown, looks):
             top1 = rows["validation_top1"]
             line = looks[name].line(rows["epoch"], top1)
             line.set_markevery(max(1, len(rows) // 8))

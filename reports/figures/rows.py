@@ -1,6 +1,7 @@
 """Plots with a row a method: every panel has its own order, names at its left, a dot and a bar a
 row."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -57,16 +58,18 @@ def dots(ax: Axes, rows: pd.DataFrame, looks: Mapping[str, Look], *held: float) 
         first, last = min([*ends, low]) - edge, max([*ends, high]) + edge
         ax.set_xlim(max(low - room, first), min(high + room, last))
     left, right = ax.get_xlim()
+    named = defaultdict[str, list[dict[Any, Any]]](list)
+    for one in rows.to_dict("records"):
+        named[one["row"]].append(one)
     for y, name in enumerate(one.get_text() for one in ax.get_yticklabels()):
-        own = rows[rows["row"] == name]
-        found = own[own["dot"] == ""].dropna(subset=["mean"]).to_dict("records")
+        found = [one for one in named[name] if one["dot"] == "" and pd.notna(one["mean"])]
         if not found:
             ax.text(0.99, y, "missing", color=GREY, fontsize=6.5, ha="right", va="center",
                     transform=ax.get_yaxis_transform(), clip_on=True,
                     bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})  # fmt: skip
             continue
         row, look = found[0], looks[found[0]["method"]]
-        small = own.loc[own["dot"] != "", "mean"]
+        small = [one["mean"] for one in named[name] if one["dot"] != ""]
         ax.plot(small, [y] * len(small), color=GREY, **DOT)
         if pd.notna(row["low"]):
             ax.hlines(y, row["low"], row["high"], color=look.colour, linewidth=1.2, zorder=2)

@@ -41,10 +41,8 @@ def _scores(units: pd.DataFrame) -> Iterator[pd.DataFrame]:
 
 
 def mean_agreement(matrices: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Mean of matrices between methods, where they have a number; like methods side by side.
-
-    What ranks nothing has NaN throughout, and stands last.
-    """
+    """Mean of matrices between methods, where they have a number; like methods side by side. What
+    ranks nothing has NaN throughout, and stands last."""
     mean = pd.concat(matrices).groupby(level=0).mean()
     mean = mean.loc[mean.index, mean.index]
     ranked = mean[mean.notna().any(axis=1)].index
@@ -62,10 +60,8 @@ def _tree(matrix: pd.DataFrame) -> Floats:
 
 
 def similarity_plot(matrix: pd.DataFrame) -> Figure:
-    """A square a pair, with numbers in percent where they can be read, below a dendrogram.
-
-    NaN stays blank. Colours run from -1 to 1 where there is something negative.
-    """
+    """A square a pair, with numbers in percent where they can be read, below a dendrogram. NaN
+    stays blank. Colours run from -1 to 1 where there is something negative."""
     values = matrix.to_numpy(dtype=float)
     ranked = matrix.notna().any(axis=1)
     names = [str(name) if ranked[name] else f"{name} (constant)" for name in matrix.index]

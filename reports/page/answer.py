@@ -19,7 +19,7 @@ from ..records import budget_of
 from ..statistics import FEWEST_BASES
 from ..words import Words
 from .chart_data import Board, Mark, Switch, View
-from .findings import answered, by_word_of, concludes, of_control, with_interval
+from .findings import ByWord, answered, by_word_of, concludes, of_control, with_interval
 
 # Methods that a clause names; with the control, as many as the first table has rows.
 NAMED = {"better": 3, "worse": 3, "equivalent": 2}
@@ -79,8 +79,9 @@ def board(results: Results) -> Board:
         Switch("budget", "Budget", [(one, words[one]) for one in names["at"]]),
         Switch("problem", "Problem", [(one, words.get(one, one)) for one in names["problem"]]),
     ]
+    of_words = {one: by_word_of(of_control(results, one)) for one in names["recovery"]}
     views = {
-        cast("tuple[str, ...]", place): _view(rows, results)
+        cast("tuple[str, ...]", place): _view(rows, results, of_words[place[0]])
         for place, rows in table.groupby(list(names), sort=False)
     }
     level, metric = confidence(suite.analysis.alpha), spoken()
@@ -108,7 +109,7 @@ def _named(budget: float) -> str:
     return MEAN if pd.isna(budget) else f"{budget:g}"
 
 
-def _view(rows: pd.DataFrame, results: Results) -> View:
+def _view(rows: pd.DataFrame, results: Results, words: ByWord) -> View:
     """Rows of one view, best first; those without numbers last."""
     control, problem = results.suite.analysis.control, str(rows["problem"].iloc[0])
     there = results.problems if problem == OVER else [problem]
@@ -119,7 +120,7 @@ def _view(rows: pd.DataFrame, results: Results) -> View:
     top1 = (ordered["top1"] - ordered["change"]).mean()
     texts = [shown(top1), points(0), "–", "100", "100", "–", "reference"]
     own = ordered[ordered["matched_to"].isna() | (ordered["method"] == control)]
-    lines = _shown(own, results, str(rows["recovery"].iloc[0]))
+    lines = _shown(own, results, words)
     n, of = int(rows["n_problems"].max()), len(there)
     over = f"mean over {n} of {of} problems" if 0 < n < of else ""
     if single:
@@ -144,12 +145,9 @@ def _mark(row: Mapping[Any, Any], control: str, told: bool) -> Mark:
     return Mark(row["method"], row["change"], row["low"], row["high"], tone, texts, costs)
 
 
-def _shown(own: pd.DataFrame, results: Results, recovery: str) -> list[str]:
+def _shown(own: pd.DataFrame, results: Results, words: ByWord) -> list[str]:
     """The control, whom the answer names, random where it is told apart, and the best; best first.
-
-    All that are told from the control, where they are no more than the rows.
-    """
-    words = by_word_of(of_control(results, recovery))
+    All that are told from the control, where they are no more than the rows."""
     named = [row["method"] for word, most in NAMED.items() for row in words[word][:most]]
     random = {one.name for one in results.suite.methods if one.criterion == "random"}
     told = list(own.loc[own["verdict"].isin(TOLD), "method"])

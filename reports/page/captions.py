@@ -20,10 +20,8 @@ def captioned(
     rows: Sequence[Sequence[Cell]],
     **known: Any,
 ) -> Table:
-    """A table of a recovery or a problem, or of all ("") under its title, heads and caption.
-
-    They take what they name from its results and from `known`.
-    """
+    """A table of a recovery or a problem, or of all ("") under its title, heads and caption. They
+    take what they name from its results and from `known`."""
     known |= {"of": of, "results": results, "suite": results.suite}
     title, heads, caption = (_WORDS(name, part, **known) for part in ("title", "heads", "caption"))
     names = [one.strip() for one in heads.split("|")]

@@ -14,6 +14,8 @@ from ..records import Record
 from ..statistics import FEWEST_BASES
 from ..words import Words
 
+ByWord = dict[str, list[Mapping[Any, Any]]]  # rows of a table by their verdict
+
 
 def headline(results: Results, recovery: str) -> str:
     """What the suite shows under one recovery on its own problems, no stronger than its data.
@@ -32,10 +34,8 @@ def headline(results: Results, recovery: str) -> str:
 
 
 def answered(results: Results, rows: Sequence[Mapping[Any, Any]], texts: Words) -> str:
-    """What these rows show, in the words of a file, or why nothing is said of them.
-
-    The highest mean is that over all problems, with an interval that allows for its being chosen.
-    """
+    """What these rows show, in the words of a file, or why nothing is said of them. The highest
+    mean is that over all problems, with an interval that allows for its being chosen."""
     suite, control = results.suite, results.suite.analysis.control
     if why_not := no_conclusion(results, rows):
         return why_not
@@ -67,7 +67,7 @@ def of_control(results: Results, recovery: str) -> list[dict[Any, Any]]:
     return rows.sort_values("mean", ascending=False, kind="stable").to_dict("records")
 
 
-def by_word_of(rows: Sequence[Mapping[Any, Any]]) -> dict[str, list[Mapping[Any, Any]]]:
+def by_word_of(rows: Sequence[Mapping[Any, Any]]) -> ByWord:
     """In the order in which a sentence names them: the best first, of the worse the worst."""
     found: dict[str, list[Mapping[Any, Any]]] = defaultdict(list)
     for row in rows:
@@ -159,9 +159,13 @@ def failures(records: Sequence[Record]) -> list[tuple[str, str, int, str]]:
 def provenance(records: Sequence[Record]) -> dict[str, Counter[str]]:
     """Dotted name -> each value with the number of records that bear it."""
     found: dict[str, Counter[str]] = defaultdict(Counter)
+    alike: dict[tuple[str, str], list[Any]] = defaultdict(list)
     for one in records:
-        for name, value in _flat(one.provenance):
-            found[name][value] += 1
+        for name, value in one.provenance.items():
+            alike[name, str(value)].append(value)
+    for (name, _), values in alike.items():
+        for inner, told in _flat(values[0], name):
+            found[inner][told] += len(values)
     return found
 
 

@@ -44,15 +44,12 @@ def warnings(results: Results) -> Iterator[str]:
 
 def within_noise(results: Results) -> list[str]:
     """Where methods differ in speed by no more than copies of one network do: `m on d at 50 %`.
-
-    Those that have one shape share one timing, and differ in nothing.
-    """
-    if results.trials.empty:
-        return []
-    found = []
-    for (problem, _), rows in results.trials.groupby(["problem", "budget"], sort=False):
-        means = rows.groupby("method")["latency_ratio"].mean().dropna().astype(float)
+    Those that have one shape share one timing, and differ in nothing."""
+    names = ["problem", "budget", "cost", "method", "latency_ratio", "latency_aa_ratio"]
+    timed, found = results.trials.reindex(columns=names).dropna(subset="latency_ratio"), []
+    for (problem, _), rows in timed.groupby(["problem", "budget"], sort=False):
+        means = rows.groupby("method")["latency_ratio"].mean().astype(float)
         noise = 2 * (rows["latency_aa_ratio"].astype(float) - 1).abs().max()
-        if len(means) and 0 < np.ptp(means) <= noise:
+        if 0 < np.ptp(means) <= noise:
             found.append(f"{problem} at {budget_words(*rows[['cost', 'budget']].iloc[0])}")
     return found

@@ -10,7 +10,7 @@ from typing import Any
 from ..analysis.labs import shared
 from ..formats import counted
 from ..metric import spoken
-from ..records import Labels, Record
+from ..records import Record
 from .captions import caution
 from .findings import provenance
 
@@ -66,13 +66,13 @@ def _constant(records: Sequence[Record]) -> Iterator[str]:
 def twins(records: Iterable[Record]) -> list[list[str]]:
     """Names of methods that left the same units, and the same accuracy, in each of their trials:
     equal units have unequal weights where they were trained in other ways."""
-    left: dict[str, set[tuple[Labels, Any]]] = defaultdict(set)  # repeats may be one or many
+    left: dict[str, set[Any]] = defaultdict(set)  # repeats may be one or many
     for one in records:
         if (found := one.measurements) is None or not found.kept_sha256:
             continue
-        whose = {"method": "", "matched_to": None, "repeat": 0, "all_repeats": False}
-        place = one.labels.model_copy(update=whose)
-        left[one.labels.method].add((place, (found.kept_sha256, found.pruned.top1)))
+        of = one.labels
+        place = of.problem, of.recovery, of.cost, of.budget, of.base
+        left[of.method].add((place, found.kept_sha256, found.pruned.top1))
     alike: dict[Any, list[str]] = defaultdict(list)
     for method, trials in left.items():
         alike[frozenset(trials)].append(method)
@@ -80,10 +80,8 @@ def twins(records: Iterable[Record]) -> list[list[str]]:
 
 
 def differences(records: Sequence[Record]) -> Iterator[str]:
-    """What differs between records that should not.
-
-    Pairing rests on one network a base; records made apart may hold several under one name.
-    """
+    """What differs between records that should not. Pairing rests on one network a base; records
+    made apart may hold several under one name."""
     weights: dict[tuple[str, int], set[str]] = defaultdict(set)
     for record in records:
         sha = record.provenance.get("base_sha256")  # after its preparation, where there is one

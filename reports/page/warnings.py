@@ -101,9 +101,7 @@ def one_image(trials: pd.DataFrame) -> dict[str, float]:
 
 def _saturated_warnings(results: Results) -> Iterator[str]:
     """Budgets that tell nothing and still weigh in the mean: by fixed rules, named, never dropped.
-
-    They stay in, for a grid that depended on the results would change what was declared.
-    """
+    They stay in, for a grid that depended on the results would change what was declared."""
     rope = results.suite.analysis.rope
     table = saturated(results.cells, rope)
     for why in ("alike", "lost"):
