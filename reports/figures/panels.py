@@ -49,7 +49,7 @@ def tiled(
     figure = Figure(figsize=(width, np.sum(heights) + margin))
     axes = figure.subplots(len(heights), across, squeeze=False, height_ratios=heights, **shared)
     for ax in axes.flat[count:]:
-        ax.set_visible(False)
+        ax.remove()  # hidden, it would still have a say in shared limits
     return figure, list(axes.flat[:count])
 
 

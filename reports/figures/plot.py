@@ -76,7 +76,7 @@ def settle(figure: Figure) -> None:
 def fit_titles(figure: Figure) -> bool:
     """Break all titles that have a ` · ` if one is too wide, then shrink all until each fits.
     Returns whether any changed."""
-    every = [ax for ax in figure.axes if ax.get_visible()]
+    every = figure.axes
     if not (titled := [ax for ax in every if ax.get_title(loc="left")]):
         return False
     renderer = FigureCanvasAgg(figure).get_renderer()  # what text is measured with
