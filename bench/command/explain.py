@@ -34,7 +34,8 @@ def show_trial(console: Console, store: Store, wanted: str, place: Path) -> None
         found = [key for key, (_, of) in known.items() if _words(wanted) <= _words(of.whole)]
     if len(found) != 1:
         some = [f"\n{key[:12]}  {known[key][1].whole}" for key in found[:20] if key in known]
-        said = f"{len(found)} trials have this in key or name: {wanted}"
+        first = f"; the first {len(some)}" * (len(found) > len(some))
+        said = f"{len(found)} trials have this in key or name: {wanted}{first}"
         raise BenchError("".join([said, *some]))
     key, record = found[0], store.record(found[0])
     suite, labels = known.get(key, ("", record.labels if record else None))
@@ -88,7 +89,8 @@ def _show_record(console: Console, record: Record) -> None:
         say(console, record.metric.axis, " {}, dense {}".format(*both))
     if costs:
         before = f"seconds: score {costs.score_s:.3g}, phases {costs.phases_s:.3g}, then "
-        say(console, f"{before}{costs.total_s:.3g} in all, {costs.recovery_s:.3g} in recovery")
+        rest = f"{costs.total_s:.3g} to cut, recover and test, {costs.recovery_s:.3g} to recover"
+        say(console, f"{before}{rest}")
     if costs and costs.equal_to:
         same = f"an equal network was recovered and tested by {costs.equal_to[:12]}"
         say(console, f"{same}: accuracies and those seconds are its")
