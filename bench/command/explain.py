@@ -29,12 +29,15 @@ def show_trial(console: Console, store: Store, wanted: str, place: Path) -> None
     """
     suites = recorded_suites(store)
     known = {trial.key: (name, trial.labels) for name in suites for trial in suites[name].trials}
-    found = [key for key in known.keys() | store.record_keys() if key.startswith(wanted)]
+    every = [*known, *sorted(store.record_keys() - known.keys())]
+    found = [key for key in every if key.startswith(wanted)]
     if not found:
         found = [key for key, (_, of) in known.items() if _words(wanted) <= _words(of.whole)]
     if len(found) != 1:
-        some = [f"\n{key[:12]}  {known[key][1].whole}" for key in found[:20] if key in known]
-        first = f"; the first {len(some)}" * (len(found) > len(some))
+        some = [
+            f"\n{key[:12]}  {known[key][1].whole if key in known else ''}" for key in found[:20]
+        ]
+        first = "; the first 20" * (len(found) > 20)
         said = f"{len(found)} trials have this in key or name: {wanted}{first}"
         raise BenchError("".join([said, *some]))
     key, record = found[0], store.record(found[0])
@@ -89,8 +92,8 @@ def _show_record(console: Console, record: Record) -> None:
         say(console, record.metric.axis, " {}, dense {}".format(*both))
     if costs:
         before = f"seconds: score {costs.score_s:.3g}, phases {costs.phases_s:.3g}, then "
-        rest = f"{costs.total_s:.3g} to cut, recover and test, {costs.recovery_s:.3g} to recover"
-        say(console, f"{before}{rest}")
+        work = "to cut, recover and test" if found else "in all"
+        say(console, f"{before}{costs.total_s:.3g} {work}, {costs.recovery_s:.3g} in recovery")
     if costs and costs.equal_to:
         same = f"an equal network was recovered and tested by {costs.equal_to[:12]}"
         say(console, f"{same}: accuracies and those seconds are its")

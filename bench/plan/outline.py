@@ -101,7 +101,7 @@ def record_suite(plan: Outline, plugins: Sequence[Path], store: Store) -> None:
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         trials=tuple(RecordedTrial(key=one.key, labels=one.labels) for one in plan.trials),
     )
-    write_json(store.path("suites", plan.suite.suite, ".json"), content)
+    write_json(store.path("suites", plan.suite.suite, ".json"), content.model_dump(mode="json"))
 
 
 def recorded_suites(store: Store) -> dict[str, Recorded]:

@@ -150,7 +150,8 @@ class Pack:
         if here and (why := _unlike(here, self.recorded)):
             raise StoreError(f"there is another {self.name} in {store.root}: {why}")
         if here is None:
-            write_json(store.path("suites", self.name, ".json"), self.recorded)
+            content = self.recorded.model_dump(mode="json")
+            write_json(store.path("suites", self.name, ".json"), content)
         if known := _in_time([*declared(self.outline, store), *self.declarations]):
             content = {"declarations": [one.model_dump() for one in known]}
             write_json(store.path("declared", self.name, ".json"), content)

@@ -16,9 +16,6 @@ from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel
-from pydantic_core import to_json
-
 from reports.records import RecordError
 from reports.seal import Unsealed, check_file, seal, seal_file, seal_json, unseal
 
@@ -136,9 +133,9 @@ def read_checked(path: Path, read: Callable[[], T]) -> T | None:
         raise StoreError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def write_json(path: Path, content: Mapping[str, Any] | BaseModel) -> None:
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write an object that is not empty, sealed. Raises StoreError."""
-    text = to_json(content, indent=1).decode()
+    text = json.dumps(content, indent=1, sort_keys=True)
     write_atomically(path, seal_json(text, sealed_name(path)))
 
 

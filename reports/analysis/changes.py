@@ -107,8 +107,8 @@ def _view(
     alone = statistics.on_these_problems(cube)
     rows["change"] = alone.mean
     rows["low"], rows["high"] = bounded(alone.interval(1 - statistics.spent(looks, cube)))
-    known = each.loc[[*np.array(problems)[counted]]]  # a problem counts once, whatever its budgets
-    means = known.groupby("method").mean().reindex(names)
+    known = each[each.index.isin(np.array(problems)[counted], level="problem")]
+    means = known.groupby("method").mean().reindex(names)  # of problems, whatever their budgets
     means[np.isnan(alone.mean)] = np.nan
     rows["top1"], rows[COSTS] = alone.mean + means["dense"].to_numpy(), means[COSTS].to_numpy()
     others = (rows["matched_to"].isna() & ~is_control).to_numpy()

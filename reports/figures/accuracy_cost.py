@@ -138,7 +138,7 @@ def _panel(
         if method in banded:
             ax.fill_between(rows["cost_percent"], rows["low"], rows["high"], color=look.colour,
                             alpha=0.13, linewidth=0, zorder=1.2)  # fmt: skip
-        if look.quiet:
+        if look.quiet and not look.dashes:
             quiet += [*zip(rows["cost_percent"], rows["top1"], strict=True), (math.nan, math.nan)]
         else:
             ax.add_line(look.line(rows["cost_percent"], rows["top1"]))

@@ -16,7 +16,7 @@ from ..formats import counted
 from .style import ONE_COLUMN, QUIET, TWO_COLUMNS, Look, title
 
 _ENTRY = 0.15  # inches a line of the legend takes
-_LETTER = 0.07  # inches, of a title
+_LETTER = 0.06  # inches a letter of a title takes
 _ACROSS = 3  # panels beside one another
 MANY = 4  # problems beyond which panels wrap, or are averaged where each problem says the same
 
@@ -73,7 +73,7 @@ def grid(
         ax.set_ylabel(y_label)
     figure.align_ylabels(axes[::across])
     titles = [title(*place) for place in places]
-    if max(map(len, titles)) > figure.get_figwidth() / across / _LETTER:  # else laid out twice
+    if _LETTER * max(map(len, titles)) > figure.get_figwidth() / across:  # else laid out twice
         titles = [one.replace(" · ", "\n") for one in titles]
     for text, ax in zip(titles, axes, strict=True):
         ax.set_title(text)

@@ -59,8 +59,8 @@ def plots(results: Results, looks: Mapping[str, Look]) -> Iterator[Plot]:
         _panel(ax, rows.reset_index(drop=True), looks, height)
         one = results.ranking[recovery]
         n, lacking = len(one.problems), len(one.left_out)
-        title = recovered(recovery) + f" · {n} of {n + lacking} problems" * bool(lacking)
-        ax.set_title(title, pad=22)  # above the ticks
+        said = recovered(recovery) + f" · {n} of {n + lacking} problems" * bool(lacking)
+        ax.set_title(said, pad=22)  # above the ticks
     yield plotted("rank_diagram", figure, data, results, ranked=ranked)
 
 

@@ -162,7 +162,7 @@ def provenance(records: Sequence[Record]) -> dict[str, Counter[str]]:
     alike: dict[tuple[str, str], list[Any]] = defaultdict(list)
     for one in records:
         for name, value in one.provenance.items():
-            alike[name, str(value)].append(value)
+            alike[name, repr(value)].append(value)
     for (name, _), values in alike.items():
         for inner, told in _flat(values[0], name):
             found[inner][told] += len(values)
