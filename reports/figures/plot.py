@@ -76,8 +76,7 @@ def settle(figure: Figure) -> None:
 def fit_titles(figure: Figure) -> bool:
     """Break all titles that have a ` · ` if one is too wide, then shrink all until each fits.
     Returns whether any changed."""
-    every = figure.axes
-    if not (titled := [ax for ax in every if ax.get_title(loc="left")]):
+    if not (titled := [ax for ax in figure.axes if ax.get_title(loc="left")]):
         return False
     renderer = FigureCanvasAgg(figure).get_renderer()  # what text is measured with
 
@@ -85,7 +84,7 @@ def fit_titles(figure: Figure) -> bool:
         return max(_titled(ax).get_window_extent(renderer).width / room[ax] for ax in titled)
 
     # Pixels from the left edge of a panel to the next panel of its row, or to the figure's end.
-    places = {ax: (ax.get_position().y1, float(ax.get_window_extent().x0)) for ax in every}
+    places = {ax: (ax.get_position().y1, float(ax.get_window_extent().x0)) for ax in figure.axes}
     room = dict[Axes, float]()
     for ax, (top, left) in places.items():
         rest = [x for y, x in places.values() if abs(y - top) < 0.01 and x > left]

@@ -172,8 +172,7 @@ def test_a_real_clock_times_layers_in_torch_and_onnxruntime(tmp_path: Path) -> N
                 (found,) = run()
                 assert torch.allclose(found, layer(given), atol=1e-5)
         assert all(one > 0 for one in timing.fastest(runs, Deployment(runtime=runtime)))
-    # A network so small spends most of its time on calls, which no width makes fewer.
-    found = bench.prune(Small(), IMAGE, "l1", {"latency": 0.9}, tolerance=0.2)
+    found = bench.prune(Small(), IMAGE, "l1", {"latency": 0.6}, tolerance=0.2)
     assert found.check is not None
     assert len(found.check.table) == 64
 
