@@ -14,7 +14,6 @@ from pydantic import BaseModel, ValidationError
 
 SHOWN = 100  # characters of what somebody gave
 
-
 _UNPRINTABLE = re.compile("[^\\n\\t -~\\xa0-\\ud7ff\\ue000-\\U0010ffff]")
 
 

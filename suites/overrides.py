@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .faults import SHOWN, no_such, printable, shown
-from .files import DEPTH, SuiteError, parse_yaml
+from .files import CHARACTERS, DEPTH, SuiteError, parse_yaml
 
 PAPER = "paper"  # the file as it stands, where that is a paper's experiment
 
@@ -94,7 +94,9 @@ def _positions(place: Sequence[Any], part: str, rest: str, source: str) -> list[
 
 def overridden(content: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     """A copy of a suite's file with these of `--set`. Raises SuiteError for one that is no
-    KEY=VALUE, or leads nowhere."""
+    KEY=VALUE or leads nowhere, and for more of them than a whole file may have of characters."""
+    if sum(map(len, overrides)) > CHARACTERS:
+        raise SuiteError(f"--set: more than {CHARACTERS:,} characters in all, which no suite needs")
     copy = deepcopy(content)
     for override in overrides:
         key, equals, text = override.partition("=")

@@ -19,7 +19,7 @@ from bench.data.known import DATASETS
 from bench.plan.plan import make_plan
 from criteria import criteria
 from suites import Recipe, Suite, SuiteError, expand, library, load_suite, named_recipes, scales_of
-from suites.files import parse_yaml
+from suites.files import CHARACTERS, parse_yaml
 from suites.protocol import Measure, SelectionSpec
 from suites.section import slug
 
@@ -591,6 +591,12 @@ def test_bad_overrides_are_told_as_given(tmp_path: Path, override: str, said: st
     message = refused(tmp_path, GOOD, override)
     assert message.startswith(f"--set {override}")
     assert said in message
+
+
+def test_overrides_together_are_no_longer_than_a_file_may_be(tmp_path: Path) -> None:
+    name = f"models={'a' * (CHARACTERS // 2)}"
+    message = refused(tmp_path, GOOD, name, name)
+    assert message == "--set: more than 200,000 characters in all, which no suite needs"
 
 
 def test_an_override_of_an_unknown_key_is_refused_like_one_in_the_file(tmp_path: Path) -> None:
