@@ -147,11 +147,11 @@ def _comparisons(claim: Claim, rows: pd.DataFrame, place: dict[str, Any]) -> Ite
 
 
 def _failures(several: Sequence[Differences]) -> str:
-    """`a failed on 1 of 3 problems`, of each method and way to end without a result."""
+    """`trials of a failed on 1 of 3 problems`, of each method and way to end without a result."""
     ends = [{one[:2] for one in each.missing if one[1] != "not run"} for each in several]
     counts = sorted(Counter(chain.from_iterable(ends)).items())
-    on = " on {} of " + f"{len(several)} problems" if len(several) > 1 else " in places"
-    return ", ".join(f"{method} {end}{on.format(n)}" for (method, end), n in counts)
+    on = " on {} of " + f"{len(several)} problems" if len(several) > 1 else ""
+    return ", ".join(f"trials of {method} {end}{on.format(n)}" for (method, end), n in counts)
 
 
 def _difference(claim: Claim, pair: tuple[str, str], rows: pd.DataFrame) -> Differences:

@@ -276,7 +276,7 @@ def test_a_problem_on_which_a_method_failed_is_named_by_its_absence() -> None:
         without_result(one, "crashed") if one.labels.method == "a" else one for one in elsewhere
     ]
     one = only(judge([claim(problems=PROBLEMS)], [*over_bases([2.0, 2.5, 3.0]), *crashed]))
-    assert (one.verdict, one.why) == ("undecided", "a failed on 1 of 2 problems")
+    assert (one.verdict, one.why) == ("undecided", "trials of a failed on 1 of 2 problems")
     assert one.on == "this problem, 3 bases"
     assert one.problems == ("net on data",)
     assert one.note == "a: 3 trials failed (budgets 0.5)"
@@ -320,12 +320,12 @@ def test_what_survives_of_a_method_that_failed_reproduces_nothing(
     fallen = falling(records, kind, infeasible, method=method, **where)
     findings = judge([asked], fallen)
     one = only(findings)
-    assert (one.verdict, one.why) == ("undecided", f"{method} {outcome} {on}")
+    assert (one.verdict, one.why) == ("undecided", f"trials of {method} {outcome} {on}")
     assert one.interval is not None
     assert one.interval.low > 0  # what is left, which the note counts
     assert f"{method}: " in one.note
     page = claims_page(findings, fallen)
-    assert f"| undecided ({method} {outcome} {on}) |" in page
+    assert f"| undecided (trials of {method} {outcome} {on}) |" in page
     assert "of the 1 that could be tested" in page
     # What has not run is no failure.
     gone = [one for one in fallen if one.status == "done"]
@@ -337,7 +337,7 @@ def test_below_is_below_where_the_claims_method_failed_but_not_where_the_other_d
     for method, said in (("a", "not reproduced"), ("b", "undecided")):
         one = only(judge([claim()], falling(records, "crashed", False, method=method, base=3)))
         assert one.verdict == said
-        assert one.why == ("b failed in places" if method == "b" else "")
+        assert one.why == ("trials of b failed" if method == "b" else "")
 
 
 def test_a_failure_outside_of_the_claims_range_or_of_another_method_is_none() -> None:
