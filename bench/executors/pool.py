@@ -16,7 +16,7 @@ import struct
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -24,7 +24,7 @@ from math import inf
 from multiprocessing import AuthenticationError, Pipe
 from multiprocessing.connection import Connection, answer_challenge, deliver_challenge, wait
 from queue import Queue
-from threading import Thread
+from threading import Thread, current_thread, main_thread
 from typing import Any
 
 import torch
@@ -154,13 +154,9 @@ class Pool(ABC):
         if new := [Worker(slot, next(self._numbers)) for slot in free[:missing]]:
             holder = Store(self._settings.results).last_holder()
             call = partial(work, self._address, self._key, self._settings, holder)
-            # What is started here never sees a Ctrl-C: the front decides what that means.
-            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-            try:
+            with _uninterrupted():
                 self._launch(call, new)
                 self._workers += new
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, before)
         for worker in idle:
             if worker.up and worker.connection and self._waiting:
                 worker.job = self._waiting.popleft()
@@ -208,6 +204,24 @@ class Pool(ABC):
         self._server.close()
         while self._workers:
             self._hang_up(self._workers.pop())
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """What is started in it is started whole, and never sees a Ctrl-C. The mask is inherited; here
+    it does not do: another thread takes the signal, and Python acts on it in the main one."""
+    came: list[int] = []
+    ends = [signal.SIGINT, signal.SIGTERM] if current_thread() is main_thread() else []
+    before = {end: signal.signal(end, lambda number, _: came.append(number)) for end in ends}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for end, handler in before.items():
+            signal.signal(end, handler)
+        for number in came[:1]:
+            signal.raise_signal(number)
 
 
 def work(

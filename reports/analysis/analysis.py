@@ -37,21 +37,6 @@ def analyse(
         declarations: the suite's and its later changes; none where they are not known.
 
     Raises ValueError: the plan is empty, or two records stand for one trial.
-
-    >>> from reports.analysis.power import planned_tests
-    >>> from reports.records import Labels
-    >>> from suites.schema import Suite
-    >>> suite = Suite(suite="tiny", datasets=["digits"], models=["resnet20"],
-    ...     methods=["l1", "random"], base_recipe="base-digits", budgets={"macs": [0.5]},
-    ...     recoveries=["none"], bases=1, analysis={"control": "l1"})
-    >>> plan = [Labels(suite="tiny", dataset="digits", model="resnet20", method=method,
-    ...     recovery="none", cost="macs", budget=0.5, base=0, repeat=0)
-    ...     for method in suite.method_names]
-    >>> results = analyse(suite, [], plan)  # nothing has run yet
-    >>> results.cells[["method", "done", "expected"]].values.tolist()
-    [['l1', 0, 1], ['random', 0, 1]]
-    >>> planned_tests(results.layout)[0].why_not  # before any run
-    'it takes 3 bases per problem, not 1'
     """
     so_far = course(suite, records, expected)
     expected = so_far.needed
