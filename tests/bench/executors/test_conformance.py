@@ -41,9 +41,14 @@ def options(executor: str) -> list[object]:
     return ["--executor", executor, "--workers", SLOTS, *more]
 
 
+def skip_without(executor: str) -> None:
+    """Ray and submitit are optional extras."""
+    if executor in SLOW:
+        pytest.importorskip({"slurm": "submitit"}.get(executor, executor))
+
+
 def make(executor: str, settings: Settings, slots: int, timeout_s: float | None) -> Any:
-    if executor != "inline":
-        pytest.importorskip({"slurm": "submitit", "local": "bench"}.get(executor, executor))
+    skip_without(executor)
     more = ["cluster=local"] if executor == "slurm" else []
     return make_executor(executor, settings, slots, timeout_s, more)
 
@@ -238,6 +243,7 @@ def counting(folder: Path, names: Iterable[str]) -> Iterator[object]:
 def test_records_are_those_of_one_process_and_only_crashes_are_tried_again(
     session: Path, tmp_path: Path, executor: str
 ) -> None:
+    skip_without(executor)
     quick = ["l1", "random", {"criterion": "l2", "iterative": {"steps": 2}}]
     found = {}
     for name in ("inline", executor):
