@@ -52,7 +52,7 @@ def parse_yaml(text: str, source: str) -> Any:
     try:
         if len(text) > CHARACTERS:
             raise SuiteError(f"more than {CHARACTERS:,} characters, which no suite needs")
-        return _plain(yaml.load(text, Loader=_Loader), "", iter(range(VALUES)), 0)
+        return plain(yaml.load(text, Loader=_Loader), iter(range(VALUES)))
     except SuiteError as error:
         raise SuiteError(f"{source}: {error}") from None
     except RecursionError:
@@ -61,7 +61,7 @@ def parse_yaml(text: str, source: str) -> Any:
         raise SuiteError(f"{source}: not valid YAML: {error}") from error
 
 
-def _plain(value: Any, key: str, left: Iterator[int], depth: int) -> Any:
+def plain(value: Any, left: Iterator[int], key: str = "", depth: int = 0) -> Any:
     """A copy in which nothing is shared (by an alias), of only what JSON and a screen can show.
 
     YAML also knows dates, bytes, sets, infinity, integers of any length and characters that are
@@ -77,7 +77,7 @@ def _plain(value: Any, key: str, left: Iterator[int], depth: int) -> Any:
         for name, one in pairs:
             _refuse(name, f"{key}: the key " if key else "the key ")
             place = f"{key}.{name}" if key else str(name)
-            inner[name] = _plain(one, place, left, depth + 1)
+            inner[name] = plain(one, left, place, depth + 1)
         return inner if isinstance(value, dict) else [*inner.values()]
     _refuse(value, f"{key} = " if key else "")
     return value

@@ -2,22 +2,20 @@
 
 from collections.abc import Callable, Container, Mapping, Sequence
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from .faults import SHOWN, no_such, printable, shown
-from .files import CHARACTERS, DEPTH, SuiteError, parse_yaml
+from .files import CHARACTERS, DEPTH, VALUES, SuiteError, parse_yaml, plain
 
+MOST = 100  # that are given at once
 PAPER = "paper"  # the file as it stands, where that is a paper's experiment
 
 
 def scale_names(content: Mapping[str, Any], path: Path) -> list[str]:
-    """What `--scale` takes for this file, largest first.
-
-    A file that has a `reduced` version is a paper's experiment as it stands, which `paper` names.
-
-    Raises SuiteError where its `scales` are no mapping of names to mappings of overrides.
-    """
+    """What `--scale` takes for this file, largest first; `paper` names it as it stands, where it
+    has a `reduced` version. Raises SuiteError where its `scales` map no names to overrides."""
     scales = content.get("scales", {})
     if not isinstance(scales, dict):
         raise SuiteError(f"{path}: scales = {scales!r}: expected a mapping of names to overrides")
@@ -43,13 +41,17 @@ def rescale(content: dict[str, Any], scale: str, path: Path) -> None:
     # Descriptions name the paper's models and data, which a smaller version may not have.
     content["description"] = ""
     for key, value in content["scales"][scale].items():
-        set_dotted(content, str(key), value, f"{path}: scales.{scale}")
+        copied = partial(plain, value, iter(range(VALUES)))
+        set_dotted(content, str(key), copied, f"{path}: scales.{scale}")
     content["suite"] = f"{content.get('suite', path.stem)}-{scale}"
     content["at_scale"] = scale
 
 
-def set_dotted(place: Any, dotted: str, value: Any, source: str, name: str = "") -> None:
-    """Set a key that may lead through mappings and list positions; `name` is that of the place.
+def set_dotted(
+    place: Any, dotted: str, copied: Callable[[], Any], source: str, name: str = ""
+) -> None:
+    """Set a key that may lead through mappings and list positions, at each of them to a copy of its
+    value; `name` is that of the place.
 
     `*` stands for all positions, of which those without the section that it leads into are passed
     over: `methods.*.iterative.steps` makes nothing iterative that is not. `methods.+` is one more.
@@ -68,11 +70,11 @@ def set_dotted(place: Any, dotted: str, value: Any, source: str, name: str = "")
     for key in keys:
         if rest:
             inner = place[key] if isinstance(place, list) else place.setdefault(key, {})
-            set_dotted(inner, rest, value, source, f"{name}.{key}" if name else str(key))
+            set_dotted(inner, rest, copied, source, f"{name}.{key}" if name else str(key))
         elif isinstance(place, list):
-            place[key : key + 1] = [deepcopy(value)]  # in its place, or at the end
+            place[key : key + 1] = [copied()]  # in its place, or at the end
         else:
-            place[key] = deepcopy(value)
+            place[key] = copied()
 
 
 def _positions(place: Sequence[Any], part: str, rest: str, source: str) -> list[int]:
@@ -94,16 +96,16 @@ def _positions(place: Sequence[Any], part: str, rest: str, source: str) -> list[
 
 def overridden(content: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     """A copy of a suite's file with these of `--set`. Raises SuiteError for one that is no
-    KEY=VALUE or leads nowhere, and for more of them than a whole file may have of characters."""
-    if sum(map(len, overrides)) > CHARACTERS:
-        raise SuiteError(f"--set: more than {CHARACTERS:,} characters in all, which no suite needs")
-    copy = deepcopy(content)
+    KEY=VALUE or leads nowhere, and for more than `MOST`, or than a whole file may hold."""
+    if len(overrides) > MOST or sum(map(len, overrides)) > CHARACTERS:
+        raise SuiteError(f"--set: at most {MOST} of them, of {CHARACTERS:,} characters in all")
+    copy, left = deepcopy(content), iter(range(VALUES))
     for override in overrides:
         key, equals, text = override.partition("=")
         source = as_given(override)
         if not equals or not key:
             raise SuiteError(f"{source}: expected key=value, as in calibration.images=64")
-        set_dotted(copy, key.strip(), parse_yaml(text, source), source)
+        set_dotted(copy, key.strip(), partial(plain, parse_yaml(text, source), left), source)
     return copy
 
 

@@ -22,18 +22,8 @@ from ..errors import ModelError, at_fault, fault
 from ..export.recipe import Call, call
 from ..tasks.logits import logits_in
 from ..tasks.task import Task
-from . import hubs
+from . import constructors, hubs
 from .checkpoint import load_checkpoint
-from .constructors import (
-    ARCHITECTURES,
-    CATALOG,
-    LOGITS_ALONE,
-    call_of,
-    called,
-    code_behind,
-    file_of,
-    found,
-)
 
 TORCHVISION = "torchvision:"
 ELSEWHERE: dict[str, str] = read_yaml(Path(__file__).with_name("elsewhere.yaml"))
@@ -100,11 +90,11 @@ def constructor(spec: ModelSpec, **shape: int) -> Call:
         raise ModelError(fault("weights_by_name", name=spec.name))
     if kind in ("timm", "hf"):
         return (hubs.from_timm if kind == "timm" else hubs.from_transformers)(spec, shape)
-    if spec.name not in ARCHITECTURES:
-        return call_of(spec.name, _users(spec.name), shape, spec.options)
-    ours = ARCHITECTURES[spec.name]
+    if spec.name not in constructors.ARCHITECTURES:
+        return constructors.call_of(spec.name, _users(spec.name), shape, spec.options)
+    ours = constructors.ARCHITECTURES[spec.name]
     place, fixed = f"{__package__}.{ours['where']}", ours.get("fixed", {})
-    _check_options(spec, found(place), {*shape, *fixed})
+    _check_options(spec, constructors.found(place), {*shape, *fixed})
     return call(place, **{**fixed, **shape, **spec.options})
 
 
@@ -120,15 +110,15 @@ def plain_constructor(spec: ModelSpec, **shape: int) -> Call:
 
 def constructor_of(network: nn.Module, spec: ModelSpec, **shape: int) -> Call:
     """`plain_constructor`, and that `fresh` took logits out of a mapping, where it did."""
-    made, adapters = plain_constructor(spec, **shape), LOGITS_ALONE.partition(":")[0]
+    made, adapters = plain_constructor(spec, **shape), constructors.LOGITS_ALONE.partition(":")[0]
     taken = type(network).__module__ == adapters != made["call"].partition(":")[0]
-    return call(LOGITS_ALONE, model=made) if taken else made
+    return call(constructors.LOGITS_ALONE, model=made) if taken else made
 
 
 def list_models() -> dict[str, str]:
     """One line about each model."""
-    own = {name: one["about"] for name, one in ARCHITECTURES.items()}
-    return {**own, **{one.name: one.summary for one in CATALOG.all()}, **ELSEWHERE}
+    own = {name: one["about"] for name, one in constructors.ARCHITECTURES.items()}
+    return {**own, **{one.name: one.summary for one in constructors.CATALOG.all()}, **ELSEWHERE}
 
 
 def code_of(spec: ModelSpec) -> str | None:
@@ -137,33 +127,34 @@ def code_of(spec: ModelSpec) -> str | None:
     Of a user's it is a digest of its files, of other libraries their version.
     """
     kind = spec.name.partition(":")[0]
-    if spec.name in ARCHITECTURES or kind == "torchvision":
+    if spec.name in constructors.ARCHITECTURES or kind == "torchvision":
         return None
     if kind in ("timm", "hf"):
         return hubs.version_of(kind)
-    return code_behind(_users(spec.name), spec.name)
+    return constructors.code_behind(_users(spec.name), spec.name)
 
 
 def _users(name: str) -> Callable[..., Any]:
     """A user's constructor, by where it lies, or by the name that a plugin has given it."""
     if ":" in name:
-        return found(name)
-    CATALOG.load()
-    if name not in CATALOG.by_name:
+        return constructors.found(name)
+    constructors.CATALOG.load()
+    if name not in constructors.CATALOG.by_name:
         raise ModelError(no_such("model", name, list_models()))
-    build: Callable[..., Any] = CATALOG.by_name[name].type
+    build: Callable[..., Any] = constructors.CATALOG.by_name[name].type
     return build
 
 
 def _built(spec: ModelSpec, made: Call) -> nn.Module:
     code = code_of(spec)
     try:
-        model = called(made)
+        model = constructors.called(made)
     except (Exception, SystemExit) as error:  # of a user's code, or a library's
         if code is None or isinstance(error, ModelError):
             raise
-        theirs = " " in code  # a library's name and version
-        said = error if theirs else at_fault(file_of(found(made["call"])), error)
+        said: object = error
+        if " " not in code:  # or it would be a library's name and version
+            said = at_fault(constructors.file_of(constructors.found(made["call"])), error)
         raise ModelError(f"model {spec.name}: {said}") from error
     if not isinstance(model, nn.Module):
         raise ModelError(f"{spec.name} gives a {type(model).__name__}, not an nn.Module")

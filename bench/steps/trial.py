@@ -55,7 +55,6 @@ def measure(
         thin = _mask(job, workspace, base, network)
     else:
         thin = _cut(job, workspace, base, network)
-
     timed = load_latency(job.timing, job.budget, workspace) if job.timing else ([], {})
     own: dict[str, Any] = {
         "dense": dense.accuracy,
@@ -80,7 +79,6 @@ def measure(
     if alike in base.came and take is None and not job.path.trains:
         found, costs, key = base.came[alike]
         return found.model_copy(update=own), costs.model_copy(update={**spent, "equal_to": key})
-
     recovery_start = time.perf_counter()
     recovered = recover(job, workspace, base, network, thin, sum(phases.values()))
     recovery_s = time.perf_counter() - recovery_start

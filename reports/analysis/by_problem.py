@@ -75,12 +75,14 @@ def by_factor(scored: Scores) -> pd.DataFrame:
 
     Columns: `factor` (`dataset` or `model`, each with two levels or more), `level`, `family`,
     `recovery`, `method`, `reference`, `mean` over the problems of the level and its interval over
-    bases (`low`, `high`, each alone). They show where a difference comes from, and are no tests.
+    bases (`low`, `high`, each alone), `without`: the mean over all others. They show where a
+    difference comes from, and are no tests.
     """
     columns = ["factor", "level", "family", "recovery", "method", "reference"]
-    columns += ["mean", "low", "high"]
+    columns += ["mean", "low", "high", "without"]
     problems = scored.cells[["problem", "dataset", "model"]].drop_duplicates()
     cube = differences(scored.by_base, scored.family, scored.problems)
+    means = statistics.known_mean(cube, axis=2)
     recoveries = [one.recovery for one in scored.family]
     tables = []
     for factor in ("dataset", "model"):
@@ -90,7 +92,8 @@ def by_factor(scored: Scores) -> pd.DataFrame:
             found = welch_in_groups(there, recoveries, floor=False)
             alpha = statistics.spent(looks_of(scored.suite), there)
             low, high = bounded(found.interval(1 - alpha))
-            numbers = {"mean": found.mean, "low": low, "high": high}
+            without = statistics.known_mean(means[:, problems[factor] != level], axis=1)
+            numbers = {"mean": found.mean, "low": low, "high": high, "without": without}
             tables.append(pd.DataFrame(scored.family).assign(factor=factor, level=level, **numbers))
     if not tables or not scored.family:
         return pd.DataFrame(columns=columns)

@@ -39,7 +39,6 @@ def drawn(cells: pd.DataFrame, dense: pd.DataFrame) -> pd.DataFrame:
 def points(results: Results, looks: Mapping[str, Look], cells: pd.DataFrame, name: str) -> Plot:
     """Dots of these cells of one budget, of which one or more is complete."""
     data = drawn(cells, results.dense)
-
     named = data.assign(row=[looks[one].name for one in data["method"]])
     recoveries = sorted(data["recovery"].unique(), key=lambda one: one != "none")
     rows_of = by_panel(named, problem=data["problem"].unique(), recovery=recoveries)

@@ -144,7 +144,6 @@ def _table(results: FidelityResults, problem: str) -> Table:
         seconds = Cell(rounded(row["score_s"]), number(row["score_s"]).value)
         trials = Cell(f"{row['done']}/{row['expected']}", row["done"])
         rows.append([Cell(row["method"]), *cells, seconds, trials])
-
     level = confidence(results.suite.analysis.alpha)
     known = {"problem": problem, "intervals": ""}
     if results.suite.bases >= FEWEST_BASES:

@@ -49,7 +49,6 @@ def _standing(row: dict[Any, Any]) -> Cell:
 def overall_table(results: Results, recovery: str) -> Table:
     """The declared comparisons: what they are called, how large, how sure, and of what."""
     tested = results.layout.levels >= statistics.FEWEST_LEVELS
-
     rows = []
     for row in results.overall[results.overall["recovery"] == recovery].to_dict("records"):
         mean = signed(row["mean"])
@@ -98,7 +97,6 @@ def equal_cost_table(results: Results, recovery: str) -> Table | None:
         cells += [Cell(stretch, float(row["share_low"]))]
         rows.append([*cells, Cell(f"{row['n_problems']} of {len(results.problems)}")])
     other = WORDS[table["cost"].iloc[0]]
-
     asked = results.overall[results.overall["recovery"] == recovery]["method"]
     apart = [one for one in asked.unique() if one not in set(table["method"])]
     known = {"axis": axis, "other": other, "apart": apart}

@@ -31,6 +31,7 @@ LOST = 0.25  # share of the dense top-1 below which a method has kept nothing to
 BEHIND = 0.5  # points below a published dense top-1 from which on it is worth a word
 THIN = 0.05  # share of a layer's channels from which on it is worth a word
 SHOWN_OFF = 6  # methods off their budget that are named
+PAIR = ["family", "recovery", "method", "reference"]  # a comparison
 UNEQUAL = 1.25  # ratio of the other cost at one budget from which it is worth a word
 
 
@@ -38,6 +39,7 @@ def warnings(results: Results) -> Iterator[str]:
     """Everything a reader should know before believing a number."""
     if said := scope(results):
         yield said
+    yield from _carried_warnings(results)
     if half := halved(results.suite):
         yield caution("precision", "half", what=half)
     yield from missing_warnings(results.records, len(results.expected), results.ignored)
@@ -79,6 +81,15 @@ def toys(suite: AnySuite) -> str:
     """That nothing is said of other data, where all datasets are toys; else empty."""
     names = list(dict.fromkeys(one.name for one in suite.datasets))
     return caution("scope", "toys", names=names) if set(names) <= TOYS else ""
+
+
+def _carried_warnings(results: Results) -> Iterator[str]:
+    """Shown differences of which less than half is left without one model, or one dataset."""
+    told = results.overall[results.overall["word"].isin(["better", "worse"])]
+    table = results.by_factor.drop(columns="mean").merge(told[[*PAIR, "mean"]], on=PAIR)
+    table["left"] = table["without"] / table["mean"]
+    if it := table[table["left"] < 0.5].sort_values("left").to_dict("records"):
+        yield caution("problems", "carried", it)
 
 
 def _noise_warnings(results: Results) -> Iterator[str]:

@@ -236,6 +236,26 @@ def test_a_suite_of_one_dataset_and_one_model_has_no_table_by_them() -> None:
     assert factor_table(results, results.recoveries[0]) is None
 
 
+def test_what_one_model_carries_is_said_with_what_is_left_without_it() -> None:
+    """+12 points on one of three models, +1 on the others: a mean of 4.67, and 1 without it."""
+    models = ["resnet20", "vgg-small", "vit-small"]
+    suite = make_suite(models=models, methods=["l1", "taylor", "obd"], recoveries=["none"])
+    gain = {"l1": dict.fromkeys(models, 0.0), "obd": dict.fromkeys(models, 0.02)}
+    gain["taylor"] = {"resnet20": 0.01, "vgg-small": 0.01, "vit-small": 0.12}
+    noise = np.random.default_rng(5)
+    found = [
+        record(one, 0.7 + gain[one.method][one.model] + noise.normal(0, 1e-4)) for one in plan(suite)
+    ]
+    results = analyse(suite, found, plan(suite))
+    of = results.by_factor.query("method == 'taylor' and level == 'vit-small'").iloc[0]
+    assert of["mean"] == pytest.approx(12, abs=0.1)
+    assert of["without"] == pytest.approx(1, abs=0.1)
+    (said,) = [one for one in warnings(results) if "carries" in one]
+    assert "without vit-small taylor +1.0" in said
+    assert " (not +4.6" in said
+    assert "obd" not in said
+
+
 def test_headline_claims_nothing_that_is_not_there(suite: Suite) -> None:
     same = [record(one, 0.7 + 0.01 * (one.base - 1)) for one in plan(suite)]
     results = analyse(suite, same, plan(suite))

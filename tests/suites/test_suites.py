@@ -593,10 +593,29 @@ def test_bad_overrides_are_told_as_given(tmp_path: Path, override: str, said: st
     assert said in message
 
 
-def test_overrides_together_are_no_longer_than_a_file_may_be(tmp_path: Path) -> None:
-    name = f"models={'a' * (CHARACTERS // 2)}"
-    message = refused(tmp_path, GOOD, name, name)
-    assert message == "--set: more than 200,000 characters in all, which no suite needs"
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        ([f"models={'a' * (CHARACTERS // 2)}"] * 2, "of 200,000 characters in all"),
+        (["bases=3"] * 101, "at most 100 of them"),
+        (
+            [f"methods=[{'{b: 0},' * 300}]", f"methods.*.b=[{'0,' * 300}]"],
+            "more than 50,000 values, with all that aliases and * stand for",
+        ),
+    ],
+    ids=["characters", "overrides", "values"],
+)
+def test_overrides_together_hold_no_more_than_a_file_may(
+    tmp_path: Path, overrides: list[str], said: str
+) -> None:
+    assert said in refused(tmp_path, GOOD, *overrides)
+
+
+def test_a_scale_copies_no_more_than_a_file_may_hold(tmp_path: Path) -> None:
+    methods = [{"criterion": "l1", "options": {}} for _ in range(100)]
+    huge = {"methods.*.options": {"x": [0] * 10_000}}
+    text = yaml.safe_dump({**toy.content(), "methods": methods, "scales": {"huge": huge}})
+    assert "more than 50,000 values" in refused(tmp_path, text, scale="huge")
 
 
 def test_an_override_of_an_unknown_key_is_refused_like_one_in_the_file(tmp_path: Path) -> None:
