@@ -1,8 +1,9 @@
 """Words that templates keep: Jinja2 texts over what the numbers' module knows."""
 
+import csv
 import re
 from collections.abc import Callable
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -67,3 +68,10 @@ class Words:
         """A text, of `it`, on one line: runs of spaces and line breaks become one space."""
         text = self.texts[about][part].render(known, it=it)
         return re.sub("[ \\n]+", " ", text).strip()
+
+
+@cache
+def titles() -> dict[str, str]:
+    """The criteria of this project, and methods of its suites, as papers write them."""
+    with Path(__file__).with_name("names.csv").open(encoding="utf-8", newline="") as file:
+        return {row["name"]: row["title"] for row in csv.DictReader(file)}

@@ -57,6 +57,14 @@ def test_relative_links_lead_somewhere(page: Path) -> None:
             assert anchor in anchors(found), f"{named(page)}: {link}"
 
 
+def test_intervals_of_the_readme_are_those_of_the_results() -> None:
+    """Typed by hand, each stands in a generated page: an answer that changes leaves none behind."""
+    told = re.findall(r"[+−]?\d\S* \[\S+ \S+\]", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert len(told) > 10
+    results = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    assert [one for one in told if one not in results] == []
+
+
 PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"^    (?:\$ )?bench ((?:.*\\\n)*.*)$", re.MULTILINE)
 

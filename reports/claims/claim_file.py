@@ -90,6 +90,7 @@ class Place(Section):
 
     suite: Slug
     recovery: str = ""  # as of a claim; none in a fidelity suite
+    problems: list[str] = []  # of the suite; none: all of them
 
 
 class Relation(Section):

@@ -56,6 +56,8 @@ def _means(place: Place, records: Sequence[Record]) -> pd.DataFrame:
     Controls matched to another method's widths take no part.
     """
     of_suite = [one for one in records if one.labels.suite == place.suite]
+    if place.problems:
+        of_suite = [one for one in of_suite if one.labels.problem in place.problems]
     if not place.recovery:
         rows, value = fidelity_frame(of_suite), "spearman"
     else:

@@ -1,6 +1,7 @@
 """What came out, as one page of Markdown: the suites, questions asked beforehand, and answers."""
 
 from collections.abc import Mapping, Sequence
+from math import inf
 from typing import Any, NamedTuple
 
 from ..analysis.off_budget import off_budget, off_by_method
@@ -19,7 +20,7 @@ class Answer(NamedTuple):
     """What came of a question."""
 
     asked: Claim | Relation
-    rows: Sequence[Judgement]  # of a claim, largest difference first
+    rows: Sequence[Judgement]  # of a claim, largest difference first, those without one last
     off: Sequence[str]  # what its methods keep where they miss their budgets, farthest first
     alike: Related | None = None  # of a relation
 
@@ -27,7 +28,7 @@ class Answer(NamedTuple):
 def answers(questions: Sequence[Claim | Relation], records: Sequence[Record]) -> list[Answer]:
     """An answer to each question, in their order; a pure function of its arguments."""
     judged = judge((one for one in questions if isinstance(one, Claim)), records)
-    judged.sort(key=lambda row: -row.interval.mean if row.interval else 0)
+    judged.sort(key=lambda row: -row.interval.mean if row.interval else inf)
     trials, found = frame(records), list[Answer]()
     for one in questions:
         if isinstance(one, Relation):

@@ -17,7 +17,7 @@ from ..formats import after, capital, confidence, number, points, ranged, shown,
 from ..metric import spoken
 from ..records import budget_of
 from ..statistics import FEWEST_BASES
-from ..words import Words
+from ..words import Words, titles
 from .chart_data import Board, Mark, Switch, View
 from .findings import ByWord, answered, by_word_of, concludes, of_control, with_interval
 
@@ -146,13 +146,14 @@ def _mark(row: Mapping[Any, Any], control: str, told: bool) -> Mark:
 
 
 def _shown(own: pd.DataFrame, results: Results, words: ByWord) -> list[str]:
-    """The control, whom the answer names, random where it is told apart, and the best; best first.
-    All that are told from the control, where they are no more than the rows."""
+    """The control, whom the answer names, criteria of the reader's own, random where it is told
+    apart, and the best; best first. All that are told from the control, where there is room."""
     named = [row["method"] for word, most in NAMED.items() for row in words[word][:most]]
     random = {one.name for one in results.suite.methods if one.criterion == "random"}
+    mine = {one.name for one in results.suite.methods if one.criterion not in titles()}
     told = list(own.loc[own["verdict"].isin(TOLD), "method"])
     kept = {results.suite.analysis.control, *named}
-    for more in (random & set(told), set(told)):
+    for more in (mine, random & set(told), set(told)):
         kept |= more if len(kept | more) <= ROWS else set()
     kept &= set(own["method"]) if own["change"].notna().any() else set()
     best = [one for one in own.dropna(subset=["change"])["method"] if one not in kept]

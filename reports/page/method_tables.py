@@ -7,19 +7,7 @@ import pandas as pd
 from .. import statistics
 from ..analysis import best
 from ..analysis.results import Results
-from ..formats import (
-    Cell,
-    Table,
-    counts,
-    interval,
-    number,
-    p_value,
-    points,
-    shown,
-    signed,
-    spanned,
-    whole,
-)
+from ..formats import Cell, Table, counts, interval, number, p_value, points, signed, spanned, whole
 from ..records import WORDS
 from .captions import captioned
 
@@ -41,7 +29,7 @@ def standing_table(results: Results, recovery: str) -> Table:
 def _standing(row: dict[Any, Any]) -> Cell:
     if row["standing"] == "missing":
         return Cell("–")
-    spread = "" if pd.isna(row["sd"]) else f" ± {shown(row['sd'])}"
+    spread = "" if pd.isna(row["sd"]) else f" ± {points(row['sd']).removeprefix('+')}"
     mark = best.MARKED.get(row["standing"], "")
     return Cell(points(row["mean"]) + spread, float(row["mean"]), mark)
 

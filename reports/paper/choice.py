@@ -1,15 +1,13 @@
 """What a paper shows of a suite, as `bench report --paper` is told: `KEY=VALUE`, a key each."""
 
-import csv
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 
 from suites.faults import no_such
 
 from ..analysis.results import Results
+from ..words import titles
 
 
 @dataclass(frozen=True)
@@ -75,20 +73,14 @@ def _pick(value: str, key: str, there: Sequence[str]) -> list[str]:
 def display_name(method: str) -> str:
     """A method as papers write it, by names.csv; what is not known there keeps its own name."""
     for sign, words in (("~", " matched to "), ("+", " + ")):
-        if sign in method and method not in _titles():
+        if sign in method and method not in titles():
             return words.join(map(display_name, method.split(sign)))
     if method.startswith("inverse-"):
         return f"Inverse {display_name(method.removeprefix('inverse-'))}"
     parts = method.split("-")
     for known in range(len(parts), 0, -1):
         name = "-".join(parts[:known])
-        if title := _titles().get(name) or _titles().get(name.replace("-", "_")):
+        if title := titles().get(name) or titles().get(name.replace("-", "_")):
             rest = re.sub(r"^(\d)of(\d)$", r"\1:\2", " ".join(parts[known:]))
             return f"{title}, {rest}" if rest else title
     return method
-
-
-@cache
-def _titles() -> dict[str, str]:
-    with (Path(__file__).parents[1] / "names.csv").open(encoding="utf-8", newline="") as file:
-        return {row["name"]: row["title"] for row in csv.DictReader(file)}

@@ -227,6 +227,7 @@ function drawForest() {
   const marks = shown();
   const reference = [-1, ...now.reference.slice(1)];
   const others = now.marks.filter((one) => one[VALUE] !== null && !marks.includes(one));
+  const lacking = now.marks.filter((one) => one[VALUE] === null && !marks.includes(one)).length;
   const span = extent(marks, reference[VALUE]);
   const control = now.marks.find((one) => one[TONE] === "control");
   const grid = ticks(...span);
@@ -245,7 +246,7 @@ function drawForest() {
   rows.unshift(row(now.reference[0], reference, rowPicture([], span, lines), "reference"));
   if (others.length) {
     rows.push(make("tr", { class: "others" },
-      make("th", { scope: "row" }, `${others.length} other${others.length > 1 ? "s" : ""}`),
+      make("th", { scope: "row" }, `${others.length} other${others.length > 1 ? "s" : ""}${lacking ? `, and ${lacking} without a result here` : ""}`),
       make("td", { class: "plot", "aria-hidden": "true" }, rowPicture(others, span, lines, true)),
       make("td", { colspan: board.heads.length }, make("button", { type: "button",
         onclick: () => choose({ methods: new Set(board.names) }) }, `Show all ${board.names.length} methods`),

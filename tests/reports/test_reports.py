@@ -244,7 +244,8 @@ def test_what_one_model_carries_is_said_with_what_is_left_without_it() -> None:
     gain["taylor"] = {"resnet20": 0.01, "vgg-small": 0.01, "vit-small": 0.12}
     noise = np.random.default_rng(5)
     found = [
-        record(one, 0.7 + gain[one.method][one.model] + noise.normal(0, 1e-4)) for one in plan(suite)
+        record(one, 0.7 + gain[one.method][one.model] + noise.normal(0, 1e-4))
+        for one in plan(suite)
     ]
     results = analyse(suite, found, plan(suite))
     of = results.by_factor.query("method == 'taylor' and level == 'vit-small'").iloc[0]
