@@ -11,6 +11,7 @@ from random import Random
 from tempfile import TemporaryDirectory
 
 from rich.console import Console
+from rich.progress import track as bar
 
 from reports.analysis.labs import Both
 from reports.declared import REHEARSED
@@ -147,8 +148,8 @@ def _run(
 
     try:
         declare(plan, store, records, console, runs=bool(pending))
-        for record in records:  # a killed run, or another suite, may not have logged it
-            track(record)
+        for record in bar(records, "earlier trials, in MLflow", console=console, transient=True):
+            track(record)  # a killed run, or another suite, may not have logged it
         tried: set[str] = set()
         while True:
             what = plan.suite, pending, splits, store, console

@@ -90,7 +90,7 @@ class Place(Section):
 
     suite: Slug
     recovery: str = ""  # as of a claim; none in a fidelity suite
-    problems: list[str] = []  # of the suite; none: all of them
+    problems: list[str] = Field(default_factory=list)  # of the suite; none: all of them
 
 
 class Relation(Section):

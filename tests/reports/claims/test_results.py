@@ -69,6 +69,40 @@ def test_budgets_weigh_in_an_order_as_in_a_difference() -> None:
     assert related(ORDER, records).rho == pytest.approx(1)
 
 
+def test_an_order_may_be_of_some_problems_alone() -> None:
+    """On one problem the order is kept by finetuning, on the other it is turned around."""
+    gain = dict(zip("abcdef", range(6), strict=True))
+    records = [
+        trial(name, 70 + turn * value, model=model, recovery=recovery)
+        for model, after in (("net", 1), ("other", -2))
+        for recovery, turn in (("none", 1), ("finetune-short", after))
+        for name, value in gain.items()
+    ]
+    of_net = [ORDER.places[0].model_copy(update={"problems": ["net on data"]}), ORDER.places[1]]
+    assert related(ORDER, records).rho == pytest.approx(-1)
+    found = related(ORDER.model_copy(update={"places": of_net}), records)
+    assert (found.rho, found.problems) == (pytest.approx(1), 1)
+
+
+def test_differences_without_a_number_stand_last_and_the_head_is_of_those_with_one() -> None:
+    """`x` failed wherever it ran, and `a` lies behind: its row has no interval, and no budgets."""
+    records = over_bases([-2.0, -2.5, -3.0])
+    records += [
+        failed(trial("x", 0, base=base).labels, "it broke").model_copy(
+            update={"provenance": trial("x", 0, base=base).provenance}
+        )
+        for base in range(3)
+    ]
+    question = claim(
+        paper="", size="", source="", method=None, against=[], pairs=[["x", "b"], ["a", "b"]]
+    )
+    (answer,) = answers([question], records)
+    assert [row.interval is None for row in answer.rows] == [False, True]
+    page = results_page([answer], {})
+    assert "% of the MACs, on this problem, 3 bases.\n" in page
+    assert "| – |" in page
+
+
 def test_methods_that_lack_a_trial_or_only_fill_widths_take_no_part() -> None:
     records = orders(g=(5, 95), h=(95, 5))  # which would turn the order around
     left = [
@@ -204,8 +238,11 @@ def test_the_published_questions_ask_of_methods_that_their_suites_have() -> None
     questions = asked(Path(__file__).parents[3] / "results-published" / "questions.yaml")
     assert sum(not one.further for one in questions) <= 10, "findings are at most ten"
     for one in questions:
+        for place in [one] if isinstance(one, Claim) else one.places:
+            if place.problems:
+                suite = suite_under(place.suite)
+                assert suite is not None
+                assert set(place.problems) <= {problem_name(*each) for each in suite.problems}
         if isinstance(one, Claim):
-            suite = suite_under(one.suite)
             assert suite is not None
             assert {name for pair in one.compared for name in pair} <= set(suite.method_names)
-            assert set(one.problems) <= {problem_name(*each) for each in suite.problems}

@@ -210,6 +210,22 @@ def test_of_many_the_best_the_control_and_those_told_worse_are_shown() -> None:
     assert first.rows[0].texts[0] == "90.00"
 
 
+def test_a_criterion_of_the_readers_own_is_shown_wherever_it_stands() -> None:
+    """Below all others, and not told from the control."""
+    names = [f"m{place:02}" for place in range(20)]
+    methods: list[Any] = [{"criterion": "taylor", "as": name} for name in names]
+    methods += ["l1", {"criterion": "my_criterion", "as": "mine"}]
+    suite = make_suite(models=["a", "b"], methods=methods, recoveries=["none"])
+    level = {name: 0.6 + 0.01 * place for place, name in enumerate(names)}
+    level |= {"l1": 0.595, "mine": 0.59}
+    rng = np.random.default_rng(2)
+    found = [record(one, level[one.method] + rng.normal(0, 0.02)) for one in plan(suite)]
+    assert "mine" in board(analyse(suite, found, plan(suite))).first.shown
+    others = [one.model_copy(update={"criterion": "l2"}) for one in suite.methods[-1:]]
+    known = suite.model_copy(update={"methods": [*suite.methods[:-1], *others]})
+    assert "mine" not in board(analyse(known, found, plan(known))).first.shown
+
+
 def test_a_mark_is_filled_only_where_its_own_interval_leaves_out_zero() -> None:
     """taylor is far better at one budget, and not told apart at the other."""
     suite = make_suite(
