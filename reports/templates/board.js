@@ -246,10 +246,11 @@ function drawForest() {
   rows.unshift(row(now.reference[0], reference, rowPicture([], span, lines), "reference"));
   if (others.length) {
     rows.push(make("tr", { class: "others" },
-      make("th", { scope: "row" }, `${others.length} other${others.length > 1 ? "s" : ""}${lacking ? `, and ${lacking} without a result here` : ""}`),
+      make("th", { scope: "row" }, `${others.length} other${others.length > 1 ? "s" : ""}`),
       make("td", { class: "plot", "aria-hidden": "true" }, rowPicture(others, span, lines, true)),
       make("td", { colspan: board.heads.length }, make("button", { type: "button",
         onclick: () => choose({ methods: new Set(board.names) }) }, `Show all ${board.names.length} methods`),
+        lacking ? `, of which ${lacking} have no result here` : "",
         make("span", { class: "names" }, others.map(nameOf).join(", ")))));
   }
   box.querySelector("tbody").replaceChildren(...rows);
