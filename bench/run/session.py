@@ -148,7 +148,9 @@ def _run(
 
     try:
         declare(plan, store, records, console, runs=bool(pending))
-        for record in bar(records, "earlier trials, in MLflow", console=console, transient=True):
+        quiet = not console.is_terminal
+        title = "earlier trials, in MLflow"
+        for record in bar(records, title, console=console, transient=True, disable=quiet):
             track(record)  # a killed run, or another suite, may not have logged it
         tried: set[str] = set()
         while True:
