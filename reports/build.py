@@ -63,15 +63,12 @@ def build_report(
     figure or nothing to show in a paper.
 
     >>> from tempfile import TemporaryDirectory
-    >>> suite = Suite(suite="tiny", datasets=["digits"], models=["resnet20"],
-    ...     methods=["l1", "random"], base_recipe="base-digits", budgets={"macs": [0.5]},
-    ...     recoveries=["none"], bases=1, analysis={"control": "l1"})
-    >>> plan = [Labels(suite="tiny", dataset="digits", model="resnet20", method=method,
-    ...     recovery="none", cost="macs", budget=0.5, base=0, repeat=0)
-    ...     for method in suite.method_names]
+    >>> from suites import load_suite
+    >>> plan = [Labels(suite="quickstart", dataset="digits", model="resnet20", method="l1",
+    ...     recovery="none", cost="macs", budget=0.5, base=0, repeat=0)]
     >>> with TemporaryDirectory() as folder:
-    ...     page = build_report(suite, [], plan, Path(folder)).read_text(encoding="utf-8")
-    >>> "are missing: 2 not run." in page
+    ...     page = build_report(load_suite("quickstart"), [], plan, Path(folder)).read_text("utf-8")
+    >>> "are missing: 1 not run." in page
     True
     """
     out.mkdir(parents=True, exist_ok=True)

@@ -37,6 +37,13 @@ def analyse(
         declarations: the suite's and its later changes; none where they are not known.
 
     Raises ValueError: the plan is empty, or two records stand for one trial.
+
+    >>> from suites import load_suite
+    >>> plan = [Labels(suite="quickstart", dataset="digits", model="resnet20", method="l1",
+    ...     recovery="none", cost="macs", budget=0.5, base=0, repeat=0)]
+    >>> results = analyse(load_suite("quickstart"), [], plan)  # nothing has run yet
+    >>> results.cells[["method", "done", "expected"]].values.tolist()
+    [['l1', 0, 1]]
     """
     so_far = course(suite, records, expected)
     expected = so_far.needed
