@@ -19,14 +19,10 @@ __all__ = ["Pruned", "Task", "load", "prune"]
 __all__ += ["register_dataset", "register_model", "register_task"]
 
 _PLACES = {
-    "load": "models.kept",
-    "Pruned": "pruning.prune",
-    "Task": "tasks.task",
-    "prune": "pruning.prune",
-    "register_dataset": "data.known",
-    "register_model": "models.constructors",
-    "register_task": "tasks.known",
-}
+    "load": "models.kept", "Pruned": "pruning.prune", "prune": "pruning.prune",
+    "Task": "tasks.task", "register_task": "tasks.known",
+    "register_dataset": "data.known", "register_model": "models.constructors",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from reports.analysis.labs import shared
+from reports.analysis.labs import as_other_seeds, shared
 from reports.formats import counted
+from reports.records import Record
 
-from ..errors import BenchError
+from ..errors import BenchError, fault
 from ..run.packing import PACK, Pack
 from ..run.reporting import saying_damage
 from ..store.store import Store
@@ -65,4 +66,13 @@ def hold(console: Console, pack: Path, sample: int, seed: int, data_root: Path) 
     for one in both:
         say(console, ("different", "red") if one.apart else ("equal", "green"), f" {one}")
     say(console, f"{counted(len(both), 'trial')} run again")
-    return not any(one.apart for one in both)
+    odd = [one for one in both if one.apart]
+    if odd and (there := _made_on(odd[0].mine)) != (here := _made_on(odd[0].theirs)):
+        spreads = as_other_seeds(both, [one for _, one in whole.rows.values()])
+        say(console, fault("elsewhere", there=there, here=here, spreads=spreads))
+    return not odd
+
+
+def _made_on(record: Record) -> str:
+    packages = record.provenance.get("packages", {})
+    return f"{record.provenance.get('cpu')}, torch {packages.get('torch')}"

@@ -158,16 +158,10 @@ def weights(seen: Behaviour) -> Said:
 
 
 CHECKS: dict[str, Callable[[Behaviour], Said]] = {
-    "leaves the model alone": leaves_alone,
-    "runs": runs,
-    "shape": shape,
-    "finite": finite,
-    "deterministic": deterministic,
-    "permutation-equivariant": equivariant,
-    "counts its members": members,
-    "batch order": batch_order,
-    "weights as units": weights,
-}
+    "leaves the model alone": leaves_alone, "runs": runs, "shape": shape, "finite": finite,
+    "deterministic": deterministic, "permutation-equivariant": equivariant,
+    "counts its members": members, "batch order": batch_order, "weights as units": weights,
+}  # fmt: skip
 ALWAYS = ("leaves the model alone", "runs")
 GATES = ("leaves the model alone", "runs", "shape", "finite")  # the others build on these
 OF_CHANNELS = ("permutation-equivariant", "counts its members")

@@ -105,13 +105,9 @@ def tiny_vit(depth: int = 1) -> nn.Module:
 
 
 FAMILIES: dict[str, Callable[[], nn.Module]] = {
-    "chain": chain,
-    "residual": Residual,
-    "concat": Concat,
-    "depthwise": Depthwise,
-    "grouped": grouped,
-    "vit": tiny_vit,
-}
+    "chain": chain, "residual": Residual, "concat": Concat, "depthwise": Depthwise,
+    "grouped": grouped, "vit": tiny_vit,
+}  # fmt: skip
 
 
 def build(network: Callable[[], nn.Module], seed: int = 0) -> nn.Module:

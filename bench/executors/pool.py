@@ -48,12 +48,8 @@ WORKER, FRONT = b"worker", b"front"  # so that no answer of the one will do for 
 
 # Read by the libraries when a worker starts. Every pruned network has shapes of its own, and oneDNN
 # keeps 1,024 of their kernels by default, which grows a worker by gigabytes over a suite.
-_ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "200",
-}
+_ENVIRONMENT = dict.fromkeys(["OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"], "1")
+_ENVIRONMENT |= {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "200"}
 
 
 @dataclass(eq=False)

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ..formats import few
-from ..records import Record, frame
+from ..formats import after, few, shown
+from ..records import Labels, Record, frame
 
 _TIMED = {"latency", "undeployed", "budget_check"}
 _CLOSE = 1e-6  # relative: CPUs sum in other orders
@@ -49,6 +49,19 @@ def between_labs(labs: Mapping[str, Sequence[Record]], place: Sequence[str]) -> 
     square over all trials that several have run; empty where there are none."""
     found = pd.concat([frame(records) for records in labs.values()])
     return found.groupby([*place, "key"])["retained_top1"].var().groupby([*place]).mean() ** 0.5
+
+
+def as_other_seeds(both: Sequence[Both], records: Iterable[Record]) -> str:
+    """`3.10 (2.90) after finetune`: how far the two runs of a trial lie apart, and in brackets the
+    bases of such trials, as standard deviations; "" where none is of a comparison."""
+    of = [one for one in Labels.model_fields if one not in ("base", "matched_to")]
+    twice = frame(record for one in both for record in (one.mine, one.theirs))
+    alike = frame(records).merge(twice[of].drop_duplicates(), on=of)
+    runs, bases = (
+        found.groupby(by)["retained_top1"].var().groupby("recovery").mean() ** 0.5
+        for found, by in ((twice, [*of, "key"]), (alike, of))
+    )
+    return ", ".join(f"{shown(runs[one])} ({shown(bases[one])}) {after(one)}" for one in runs.index)
 
 
 def _found(record: Record) -> dict[str, Any]:

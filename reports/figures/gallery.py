@@ -37,17 +37,12 @@ Plots = Callable[["Results", Mapping[str, Look]], Iterator[Plot]]
 # A module may give several plots, whose names begin with its own, or none where it has nothing to
 # say.
 FIGURES: Mapping[str, Plots] = {
-    "accuracy_cost": accuracy_cost.plots,
-    "accuracy_latency": accuracy_latency.plots,
-    "accuracy": accuracy.plots,
-    "paired_differences": paired_differences.plots,
-    "rank_diagram": rank_diagram.plots,
-    "score_cost": partial(pareto.plots, name="score_cost"),
+    "accuracy_cost": accuracy_cost.plots, "accuracy_latency": accuracy_latency.plots,
+    "accuracy": accuracy.plots, "paired_differences": paired_differences.plots,
+    "rank_diagram": rank_diagram.plots, "score_cost": partial(pareto.plots, name="score_cost"),
     "training_cost": partial(pareto.plots, name="training_cost"),
-    "recovery_curves": recovery_curves.plots,
-    "widths": widths.plots,
-    "factorial": factorial.plots,
-}
+    "recovery_curves": recovery_curves.plots, "widths": widths.plots, "factorial": factorial.plots,
+}  # fmt: skip
 
 
 def gallery(

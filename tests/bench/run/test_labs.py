@@ -15,8 +15,8 @@ from command_line import bench as bench  # the fixture
 from bench.run.packing import Pack
 from bench.store.sealed import write_json
 from bench.store.store import Store
-from reports.analysis.labs import between_labs, shared
-from reports.records import content_key
+from reports.analysis.labs import as_other_seeds, between_labs, shared
+from reports.records import Record, content_key
 
 
 def pack(store: Store, path: Path, lab: str = "") -> Path:
@@ -137,6 +137,25 @@ def test_losses_may_be_off_by_rounding_and_accuracies_not(tmp_path: Path) -> Non
     assert between_labs({"a": [record]}, ["method"]).isna().all()
 
 
+def test_runs_elsewhere_are_held_against_other_bases(tmp_path: Path) -> None:
+    """Two runs lie 2 images apart; three bases of the trial lie at 0, 3 and 6 images."""
+    packs = Pack.read(pack(packed.results(tmp_path / "1"), tmp_path / "a.pack"))
+    mine = next(one for _, one in packs.rows.values() if one.labels.recovery == "none")
+    made = mine.measurements
+    assert made is not None
+
+    def other(images: int, base: int) -> Record:
+        pruned = made.pruned.model_copy(update={"top1": made.pruned.top1 - images / packed.IMAGES})
+        found = made.model_copy(update={"pruned": pruned, "latency": []})
+        labels = mine.labels.model_copy(update={"base": base})
+        return mine.model_copy(update={"labels": labels, "measurements": found})
+
+    records = [mine, other(3, 1), other(6, 2)]
+    runs, bases = 100 * 2 / packed.IMAGES / 2**0.5, 100 * 3 / packed.IMAGES
+    both = shared({"a": [mine], "b": [other(2, mine.labels.base)]})
+    assert as_other_seeds(both, records) == f"{runs:.2f} ({bases:.2f}) without recovery"
+
+
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results of a real run of two methods."""
@@ -168,6 +187,17 @@ def test_verify_runs_trials_again(bench: Command, ran: Path, tmp_path: Path) -> 
     assert len(re.findall("^equal ", done.out, re.MULTILINE)) == 3
     of = store.rows[key][1].labels.brief
     assert re.search(f"^different {of} .*pruned.top1 0.75, .*packed, again", done.out, re.MULTILINE)
+    assert "rounds otherwise" not in done.out, "on the machine that packed it, it is a fault"
+
+    record = changed.record(key)
+    assert record is not None
+    changed.write_record(
+        record.model_copy(update={"provenance": {**record.provenance, "cpu": "an abacus"}})
+    )
+    done = bench("verify", pack(changed, tmp_path / "elsewhere.pack"), "--sample", 4)
+    assert done.code == 1
+    assert "Packed on an abacus, torch " in done.out
+    assert "another processor or torch rounds otherwise" in done.out.lower()
 
 
 def test_verify_says_what_cannot_be_run_again(bench: Command, tmp_path: Path) -> None:
