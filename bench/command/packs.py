@@ -61,8 +61,7 @@ def hold(console: Console, pack: Path, sample: int, seed: int, data_root: Path) 
     from ..run.session import run_again  # loads torch
     from ..steps.workspace import Settings
 
-    settings = Settings(Path(), data_root.resolve())
-    both = run_again(whole, sample, seed, settings, console)
+    both = run_again(whole, sample, seed, Settings(Path(), data_root.resolve()), console)
     for one in both:
         say(console, ("different", "red") if one.apart else ("equal", "green"), f" {one}")
     say(console, f"{counted(len(both), 'trial')} run again")
@@ -73,6 +72,5 @@ def hold(console: Console, pack: Path, sample: int, seed: int, data_root: Path) 
     return not odd
 
 
-def _made_on(record: Record) -> str:
-    packages = record.provenance.get("packages", {})
-    return f"{record.provenance.get('cpu')}, torch {packages.get('torch')}"
+def _made_on(one: Record) -> str:
+    return f"{one.provenance.get('cpu')}, torch {one.provenance.get('packages', {}).get('torch')}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import sys
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
@@ -17,7 +18,7 @@ from typing import Any, TypeVar
 from criteria.catalog import Catalog, Registered, registering
 from criteria.lazy import nn
 from criteria.source import closure, hash_of
-from suites.faults import meant, no_such
+from suites.faults import meant, no_such, shown
 from suites.files import read_yaml
 
 from ..errors import ModelError, at_fault, fault
@@ -56,10 +57,11 @@ def found(place: str) -> Callable[..., Any]:
     two places, or the attribute builds nothing.
     """
     module, _, attribute = place.rpartition(":")
-    if module.endswith(".py"):
-        return next(one.type for one in CATALOG.all() if _place(one.type) == place)
-    if not module or not attribute:
-        raise ModelError(f"model {place!r}: expected PACKAGE.MODULE:NAME")
+    own = {_place(one.type): one.type for one in CATALOG.all() if module.endswith(".py")}
+    if place in own:
+        return own[place]
+    if module.endswith(".py") or not module or not attribute:
+        raise ModelError(f"model {shown(place)}: {fault('model_place')}")
     here, top = str(Path.cwd()), module.partition(".")[0]
     local, other = PathFinder.find_spec(top, [here]), find_spec(top)
     if local and other and local.origin and other.origin != local.origin and top != "bench":
@@ -88,7 +90,8 @@ def _file(module: str) -> Path:
     spec = find_spec(top)
     places = spec.submodule_search_locations or [spec.origin or top] if spec else [top]
     place = Path(next(iter(places))).joinpath(*parts)
-    return place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+    folder = os.path.isdir(place)  # noqa: PTH112  # a path would raise where a name is too long
+    return place / "__init__.py" if folder else place.with_suffix(".py")
 
 
 def code_behind(build: Callable[..., Any], name: str) -> str:

@@ -149,8 +149,7 @@ def _run(
     try:
         declare(plan, store, records, console, runs=bool(pending))
         quiet = not console.is_terminal
-        title = "earlier trials, in MLflow"
-        for record in bar(records, title, console=console, transient=True, disable=quiet):
+        for record in bar(records, "in MLflow", console=console, transient=True, disable=quiet):
             track(record)  # a killed run, or another suite, may not have logged it
         tried: set[str] = set()
         while True:

@@ -194,6 +194,17 @@ def test_modules_that_are_not_there_or_do_not_run_are_named(here: Path) -> None:
         built("json:make")
 
 
+@pytest.mark.parametrize("place", ["nets.py:Net", "a/nets.py:Net", f"a/{'x' * 300}.py:Net"])
+def test_a_file_is_no_module_and_its_name_as_a_plugin_is_told(place: str) -> None:
+    with pytest.raises(ModelError, match="a file of your own is given as --plugin"):
+        constructor(ModelSpec(name=place), **SHAPE)
+
+
+def test_a_name_that_is_too_long_for_a_file_is_of_no_module() -> None:
+    with pytest.raises(ModelError, match="No module named"):
+        constructor(ModelSpec(name=f"{'x' * 300}:Net"), **SHAPE)
+
+
 def test_the_code_of_a_network_and_its_helpers_is_in_its_key(here: Path) -> None:
     def code(helpers: str) -> str | None:
         import criteria.source as source
