@@ -57,7 +57,6 @@ def hold(console: Console, pack: Path, sample: int, seed: int, data_root: Path) 
     whole = Pack.read(pack)
     held = f"{counted(len(whole.rows), 'record')} of {whole.name}"
     say(console, f"every digest and key of {held} holds")
-
     from ..run.session import run_again  # loads torch
     from ..steps.workspace import Settings
 

@@ -85,13 +85,12 @@ def found(place: str) -> Callable[..., Any]:
 
 
 def _file(module: str) -> Path:
-    """Where a module lies, which may not run."""
+    """Where a module lies, which may not run, nor bear a name of a length that files can have."""
     top, *parts = module.split(".")
     spec = find_spec(top)
     places = spec.submodule_search_locations or [spec.origin or top] if spec else [top]
     place = Path(next(iter(places))).joinpath(*parts)
-    folder = os.path.isdir(place)  # noqa: PTH112  # a path would raise where a name is too long
-    return place / "__init__.py" if folder else place.with_suffix(".py")
+    return place / "__init__.py" if os.path.isdir(place) else place.with_suffix(".py")  # noqa: PTH112
 
 
 def code_behind(build: Callable[..., Any], name: str) -> str:

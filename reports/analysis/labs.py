@@ -53,9 +53,11 @@ def between_labs(labs: Mapping[str, Sequence[Record]], place: Sequence[str]) -> 
 
 def as_other_seeds(both: Sequence[Both], records: Iterable[Record]) -> str:
     """`3.10 (2.90) after finetune`: how far the two runs of a trial lie apart, and in brackets the
-    bases of such trials, as standard deviations; "" where none is of a comparison."""
+    bases of such trials, as standard deviations; a dash where they are of no comparison."""
     of = [one for one in Labels.model_fields if one not in ("base", "matched_to")]
     twice = frame(record for one in both for record in (one.mine, one.theirs))
+    if twice.empty:
+        return "–"
     alike = frame(records).merge(twice[of].drop_duplicates(), on=of)
     runs, bases = (
         found.groupby(by)["retained_top1"].var().groupby("recovery").mean() ** 0.5

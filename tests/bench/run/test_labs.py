@@ -154,6 +154,8 @@ def test_runs_elsewhere_are_held_against_other_bases(tmp_path: Path) -> None:
     runs, bases = 100 * 2 / packed.IMAGES / 2**0.5, 100 * 3 / packed.IMAGES
     both = shared({"a": [mine], "b": [other(2, mine.labels.base)]})
     assert as_other_seeds(both, records) == f"{runs:.2f} ({bases:.2f}) without recovery"
+    of_fidelity = mine.model_copy(update={"measurements": None})
+    assert as_other_seeds(shared({"a": [of_fidelity], "b": [of_fidelity]}), [of_fidelity]) == "–"
 
 
 @pytest.fixture(scope="module")
